@@ -1,0 +1,83 @@
+"""How far a long job is: one small message, and a bar for the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+__all__ = ["Progress", "progress_bar"]
+
+_LABELS = {
+    "simulate": "Simulating spectra",
+    "spectra": "Reading and smoothing spectra",
+    "operator": "Building the interpolation",
+    "cube": "Computing the spectral cube",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Parameters
+    ----------
+    stage : str
+        ``simulate``, ``spectra``, ``operator`` or ``cube``.
+    done, total : int
+        Spectra or cells done, and of how many.
+    """
+
+    stage: str
+    done: int
+    total: int
+
+    @property
+    def label(self) -> str:
+        """The stage in words."""
+        return _LABELS[self.stage]
+
+    @property
+    def fraction(self) -> float:
+        """Share of this stage that is done, 0 to 1."""
+        return self.done / self.total if self.total else 1.0
+
+
+@contextmanager
+def progress_bar(
+    progress: bool | Callable[[Progress], None], title: str
+) -> Iterator[Callable[[Progress], None]]:
+    """Yield the function that a job reports to.
+
+    Parameters
+    ----------
+    progress : bool or callable
+        True draws a bar for each stage on the standard error stream, False draws none,
+        a function is used as it is.
+    title : str
+        What the job works on.
+    """
+    if callable(progress):
+        yield progress
+        return
+    bar: tqdm | None = None
+
+    def report(message: Progress) -> None:
+        nonlocal bar
+        if bar is None or bar.desc != message.label:
+            if bar is not None:
+                bar.close()
+            bar = tqdm(total=message.total, file=sys.stderr, disable=not progress, unit_scale=True)
+            bar.desc = message.label
+        bar.update(message.done - bar.n)
+
+    if progress:
+        print(f"{title}:", file=sys.stderr)  # noqa: T201 - heads the bars
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,259 @@
+"""The counts of a scan, read in the two ways that the design asks for.
+
+Along channels (one spectrum, or the spectra of a region) and across them (an energy
+window of every spectrum), from whatever holds the chunks: an open zipstore, or one that
+is still being written.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from cachetools import LRUCache
+
+from .counts import add_weighted, band_edges
+from .errors import ParameterError
+from .schema import (
+    CHANNELS_PER_GROUP,
+    COUNTS_BY_CHANNEL,
+    COUNTS_BY_SPECTRUM,
+    COUNTS_CUMULATIVE,
+)
+from .store import ChunkSource
+
+__all__ = ["CountsTable", "signal_channel"]
+
+DEFAULT_CACHE_BYTES = 256 * 2**20
+SIGNAL_FROM_KEV = 0.5
+"""Counts below belong to the zero peak and say nothing of the object."""
+
+_BANDS = 12
+_ROWS_AT_ONCE = 4096  # spectra summed at once for a region: 32 MiB of 4096 channels
+
+
+def signal_channel(energies: npt.NDArray[np.floating]) -> int:
+    """Return the first channel above the zero peak, for energies in keV."""
+    return int(np.searchsorted(energies, SIGNAL_FROM_KEV))
+
+
+class CountsTable:
+    """Counts of n spectra in c channels, read by chunks through a bounded cache.
+
+    Parameters
+    ----------
+    source : ChunkSource
+        Holds the three arrays of counts.
+    cache_bytes : int
+        Decompressed chunks kept at most, in bytes; the least recently used go first.
+
+    Notes
+    -----
+    Every method may be called from several threads. Chunks are read-only.
+    """
+
+    def __init__(self, source: ChunkSource, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self._source = source
+        self._cache: LRUCache = LRUCache(cache_bytes, getsizeof=lambda chunk: chunk.nbytes)
+        self._lock = threading.Lock()
+        layout = source.layout(COUNTS_BY_SPECTRUM)
+        self.n_spectra, self.n_channels = layout.shape
+        self._spectra_per_chunk = layout.chunks[0]
+        self._block = source.layout(COUNTS_CUMULATIVE).chunks[1]
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="counts")
+
+    def close(self) -> None:
+        """Stop the reading threads and empty the cache."""
+        if "_pool" in self.__dict__:
+            self._pool.shutdown()
+        with self._lock:
+            self._cache.clear()
+
+    @property
+    def cache_info(self) -> dict[str, int]:
+        """Chunks and bytes held, and the bytes allowed."""
+        with self._lock:
+            return {
+                "chunks": len(self._cache),
+                "bytes": int(self._cache.currsize),
+                "max_bytes": int(self._cache.maxsize),
+            }
+
+    def _chunk(self, name: str, index: tuple[int, ...]) -> npt.NDArray:
+        key = (name, index)
+        with self._lock:
+            chunk = self._cache.get(key)
+        if chunk is None:
+            chunk = self._source.read_chunk(name, index)
+            with self._lock:
+                if chunk.nbytes <= self._cache.maxsize:
+                    self._cache[key] = chunk
+        return chunk
+
+    # --- along channels ---------------------------------------------------------------
+
+    def spectra(self, index: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
+        """Return some spectra.
+
+        Parameters
+        ----------
+        index : (k,) integer
+            Numbers of the spectra, each from 0 to n - 1.
+
+        Returns
+        -------
+        counts : (k, c) uint16
+
+        Raises
+        ------
+        ParameterError
+            If there is no such spectrum.
+        """
+        index = np.asarray(index)
+        if index.size and (index.min() < 0 or index.max() >= self.n_spectra):
+            wrong = int(index[(index < 0) | (index >= self.n_spectra)][0])
+            msg = f"there is no spectrum {wrong}; expected 0 to {self.n_spectra - 1}."
+            raise ParameterError(msg)
+        counts = np.empty((len(index), self.n_channels), dtype=np.uint16)
+        number = index // self._spectra_per_chunk
+        for chunk in np.unique(number):
+            here = np.flatnonzero(number == chunk)
+            block = self._chunk(COUNTS_BY_SPECTRUM, (int(chunk), 0))
+            counts[here] = block[index[here] - chunk * self._spectra_per_chunk]
+        return counts
+
+    def weighted_spectrum(
+        self, index: npt.NDArray[np.integer], weights: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.float64]:
+        """Return the weighted sum of some spectra.
+
+        Parameters
+        ----------
+        index : (k,) integer
+            Numbers of the spectra.
+        weights : (k,) float
+            Their weights.
+
+        Returns
+        -------
+        spectrum : (c,) float64
+        """
+        total = np.zeros(self.n_channels)
+        for start in range(0, len(index), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            total += np.asarray(weights[part], dtype=np.float64) @ self.spectra(index[part])
+        return total
+
+    # --- across channels --------------------------------------------------------------
+
+    def window(self, weights: npt.NDArray[np.floating]) -> npt.NDArray:
+        """Return every spectrum's counts, weighted by channel: the product S b.
+
+        Groups of channels whose weights are all 0 are skipped and runs of groups of
+        equal weight are one difference of cumulative counts, so the cost is that of the
+        window's ends, however wide it is.
+
+        Parameters
+        ----------
+        weights : (c,) float
+            Weight of each channel: 1 inside an energy window, 0 outside.
+
+        Returns
+        -------
+        values : (n,) uint32, or float32 when a weight is neither 0 nor 1
+        """
+        weights = np.asarray(weights)
+        whole = bool(np.all((weights == 0) | (weights == 1)))
+        runs, mixed = _split(weights)
+        out = np.zeros(self.n_spectra, dtype=np.uint32 if whole else np.float32)
+        starts = range(0, self.n_spectra, self._block)
+
+        def add_block(start: int) -> None:
+            self._add_window(out[start : start + self._block], start, runs, mixed, weights)
+
+        if len(starts) == 1:
+            add_block(0)
+        else:
+            list(self._pool.map(add_block, starts))
+        return out
+
+    def _add_window(
+        self,
+        out: npt.NDArray,
+        start: int,
+        runs: list[tuple[int, int, float]],
+        mixed: list[int],
+        weights: npt.NDArray[np.floating],
+    ) -> None:
+        block = start // self._block
+        for first, last, weight in runs:
+            counts = self._chunk(COUNTS_CUMULATIVE, (last, block))[0]
+            if first:
+                counts = counts - self._chunk(COUNTS_CUMULATIVE, (first, block))[0]
+            if weight == 1:
+                out += counts.astype(out.dtype, copy=False)
+            else:
+                out += np.float32(weight) * counts
+        for group in mixed:
+            channels = slice(group * CHANNELS_PER_GROUP, (group + 1) * CHANNELS_PER_GROUP)
+            by_channel = self._chunk(COUNTS_BY_CHANNEL, (group, block))
+            add_weighted(by_channel, weights[channels].astype(out.dtype), out)
+
+    def band_counts(self, first_channel: int) -> npt.NDArray[np.uint32]:
+        """Return each spectrum's counts in some bands that hold about equal counts.
+
+        Parameters
+        ----------
+        first_channel : int
+            Channel to begin at; those below hold the zero peak.
+
+        Returns
+        -------
+        counts : (n, <= 12) uint32
+        """
+        groups = self._source.layout(COUNTS_CUMULATIVE).shape[0] - 1
+        row = np.array(
+            [self._cumulative(group).sum(dtype=np.uint64) for group in range(groups + 1)]
+        )
+        edges = band_edges(
+            np.diff(row), min(first_channel // CHANNELS_PER_GROUP, groups - 1), _BANDS
+        )
+        bands = [self._cumulative(high) - self._cumulative(low) for low, high in pairwise(edges)]
+        return np.column_stack(bands) if bands else np.zeros((self.n_spectra, 1), np.uint32)
+
+    def _cumulative(self, group: int) -> npt.NDArray[np.uint32]:
+        blocks = range(-(-self.n_spectra // self._block))
+        return np.concatenate([self._chunk(COUNTS_CUMULATIVE, (group, b))[0] for b in blocks])
+
+
+def _split(
+    weights: npt.NDArray[np.floating],
+) -> tuple[list[tuple[int, int, float]], list[int]]:
+    """Split channel weights into runs of groups of one weight, and mixed groups.
+
+    Returns
+    -------
+    runs : list of (first group, last group + 1, weight)
+        Only those with a weight other than 0.
+    mixed : list of int
+        Groups whose channels differ in weight.
+    """
+    starts = np.arange(0, len(weights), CHANNELS_PER_GROUP)
+    low, high = np.minimum.reduceat(weights, starts), np.maximum.reduceat(weights, starts)
+    uniform = high == low
+    mixed = np.flatnonzero(~uniform).tolist()
+    runs: list[tuple[int, int, float]] = []
+    for group in np.flatnonzero(uniform & (low != 0)).tolist():
+        if runs and runs[-1][1] == group and runs[-1][2] == low[group]:
+            runs[-1] = (runs[-1][0], group + 1, runs[-1][2])
+        else:
+            runs.append((group, group + 1, float(low[group])))
+    return runs, mixed
