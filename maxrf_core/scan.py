@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -139,13 +140,14 @@ class Scan:
         )
         self._table = CountsTable(reader, cache_bytes=cache_bytes)
         self.n_spectra, self.n_channels = self._table.n_spectra, self._table.n_channels
+        # Closes the file even when a shared scan is only forgotten, not closed.
+        self._finalizer = weakref.finalize(self, _close, self._table, reader)
         self._operators: dict[str, Operator] = {}
         self._operator_lock = threading.Lock()
 
     def close(self) -> None:
         """Close the file; the scan cannot be used any more."""
-        self._table.close()
-        self._reader.close()
+        self._finalizer()
 
     def __enter__(self) -> Self:
         return self
@@ -476,6 +478,11 @@ class Scan:
             shape = (len(index), self.n_channels)
             blocks.append(da.from_delayed(block, shape, dtype=np.float32))
         return da.concatenate(blocks)
+
+
+def _close(table: CountsTable, reader: ZipstoreReader) -> None:
+    table.close()
+    reader.close()
 
 
 def _smoothed(table: CountsTable, index: npt.NDArray, sigma: float) -> npt.NDArray[np.float32]:

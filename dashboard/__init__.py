@@ -1,0 +1,8 @@
+"""Linked, live views of a converted scan, for `panel serve` and for notebooks.
+
+Nothing happens on import: `panel serve` runs this file a second time under another name.
+"""
+
+from dashboard.explorer import Explorer
+
+__all__ = ["Explorer"]

@@ -1,0 +1,161 @@
+"""The view as text in the URL, and back: each key is checked by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from maxrf_core import Grid
+from maxrf_core.interpolation import METHODS
+
+from .data import SharedScan
+from .state import MAX_SIGMA, ViewState
+from .theme import COLOUR_MAPS
+
+__all__ = ["HISTORY_JS", "decode", "encode"]
+
+_LONGEST_VALUE = 200
+
+_KEYS = {
+    "sigma": "sigma",
+    "window": "window",
+    "method": "method",
+    "smooth": "smooth_map",
+    "colours": "colour_map",
+    "clip": "clip",
+    "log": "log_counts",
+    "sum": "show_sum",
+    "max": "show_max",
+    "spectrum": "spectrum",
+    "cell": "cell",
+}
+"""Keys of the URL, and the parameters of `ViewState` that they hold."""
+
+HISTORY_JS = """
+if (!window.maxrf_history) {
+  window.maxrf_history = true;
+  // Panel pushes an entry for each change and does not listen to back and forward
+  // (panel issue 7357). A gesture is one entry, and an entry restores its view.
+  const push = window.history.pushState.bind(window.history);
+  let last = 0;
+  window.history.pushState = (data, title, url) => {
+    const target = new URL(url, window.location.href).href;
+    if (target === window.location.href) return;
+    if (Date.now() - last < 800) window.history.replaceState(data, title, url);
+    else push(data, title, url);
+    last = Date.now();
+  };
+  window.addEventListener('popstate', () => {
+    for (const doc of Bokeh.documents) for (const root of doc.roots())
+      if (root.type.endsWith('Location')) root.search = window.location.search;
+  });
+}
+"""
+
+
+def encode(state: ViewState, scan_name: str) -> str:
+    """Return the query string of a view: ``?scan=...&sigma=7&window=6.169-6.612...``."""
+    values = {"scan": scan_name}
+    for key, parameter in _KEYS.items():
+        value = getattr(state, parameter)
+        if isinstance(value, tuple):
+            values[key] = "~".join(f"{number:.7g}" for number in value)
+        elif isinstance(value, bool):
+            values[key] = str(int(value))
+        elif isinstance(value, float):
+            values[key] = f"{value:.7g}"
+        elif value is not None:
+            values[key] = str(value)
+    if state.cell is not None:
+        del values["spectrum"]
+    return "?" + urlencode(values, safe="~")
+
+
+def decode(
+    query: Mapping[str, str], shared: SharedScan, defaults: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the parameters of a view that a query asks for.
+
+    Parameters
+    ----------
+    query : mapping of str to str
+        Keys and values of the URL; anything may stand there.
+    shared : SharedScan
+        The scan, whose limits hold.
+    defaults : mapping
+        Parameters of `ViewState` for the keys that are missing or make no sense.
+
+    Returns
+    -------
+    values : dict
+        Parameters of `ViewState`, all of them valid.
+    notices : list of str
+        A sentence for each key that was passed over. Not escaped.
+    """
+    values, notices = dict(defaults), []
+    readers = _readers(shared)
+    for key, parameter in _KEYS.items():
+        text = query.get(key)
+        if text is None:
+            continue
+        try:
+            values[parameter] = readers[key](text[:_LONGEST_VALUE])
+        except ValueError:
+            shown = text if len(text) <= 40 else text[:40] + "…"
+            notices.append(f"{key}={shown!r} in the address has no meaning here and was ignored.")
+    return values, notices
+
+
+def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
+    scan = shared.scan
+    low, high = float(scan.energies[0]), float(scan.energies[-1])
+    return {
+        "sigma": lambda text: _number(text, 0.0, MAX_SIGMA),
+        "window": lambda text: _pair(text, low, high),
+        "method": lambda text: _choice(text, tuple(METHODS)),
+        "smooth": _switch,
+        "colours": lambda text: _choice(text, COLOUR_MAPS),
+        "clip": lambda text: _pair(text, 0.0, 100.0),
+        "log": _switch,
+        "sum": _switch,
+        "max": _switch,
+        "spectrum": lambda text: _whole(text, scan.n_spectra),
+        "cell": lambda text: _cell(text, scan.grid),
+    }
+
+
+def _number(text: str, low: float, high: float) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ValueError(text)
+    return value
+
+
+def _pair(text: str, low: float, high: float) -> tuple[float, float]:
+    first, second = (_number(part, low, high) for part in text.split("~"))
+    if first > second:
+        raise ValueError(text)
+    return first, second
+
+
+def _choice(text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise ValueError(text)
+    return text
+
+
+def _switch(text: str) -> bool:
+    return _choice(text, ("0", "1")) == "1"
+
+
+def _whole(text: str, below: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) < below):
+        raise ValueError(text)
+    return int(text)
+
+
+def _cell(text: str, grid: Grid) -> tuple[int, int]:
+    row, column = text.split("~")
+    return _whole(row, grid.height), _whole(column, grid.width)

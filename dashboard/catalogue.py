@@ -1,0 +1,119 @@
+"""The scans that a server shows: made from its arguments once, chosen from by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maxrf_core import MaxrfError
+from maxrf_core.schema import CRONO_SUFFIXES, ZIPSTORE_SUFFIX
+
+__all__ = ["Catalogue", "CatalogueError", "Entry", "catalogue"]
+
+
+class CatalogueError(MaxrfError):
+    """The arguments of the server name nothing that can be shown."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scan of the catalogue.
+
+    Parameters
+    ----------
+    name : str
+        What the visitor and the URL call it; never a path.
+    zipstore : Path
+        Its zipstore, converted or to be.
+    source : Path or None
+        Its Crono file, where there is one. None with a zipstore that is not there is
+        the demo.
+    """
+
+    name: str
+    zipstore: Path
+    source: Path | None
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the zipstore is there, and not older than its source."""
+        if not self.zipstore.is_file():
+            return False
+        if self.source is None or not self.source.is_file():
+            return True
+        return self.zipstore.stat().st_mtime_ns >= self.source.stat().st_mtime_ns
+
+
+class Catalogue(dict[str, Entry]):
+    """Entries by name, in the order of the arguments."""
+
+
+def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
+    """Return the scans that the arguments name.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Zipstores, Crono files, or folders of them.
+    demo : Entry
+        What to show when there are none.
+
+    Returns
+    -------
+    Catalogue
+        A Crono file and its zipstore are one entry. Two scans of one name are told
+        apart by a number.
+
+    Raises
+    ------
+    CatalogueError
+        If an argument does not exist, is neither, or is a folder without any.
+    """
+    if not arguments:
+        return Catalogue({demo.name: demo})
+    found: dict[Path, Entry] = {}
+    for argument in arguments:
+        for path in _files(Path(argument)):
+            entry = _entry(path)
+            known = found.get(entry.zipstore)
+            if known is None or known.source is None:
+                found[entry.zipstore] = entry
+    entries = Catalogue()
+    for entry in found.values():
+        name, number = entry.name, 2
+        while name in entries:
+            name, number = f"{entry.name} ({number})", number + 1
+        entries[name] = Entry(name, entry.zipstore, entry.source)
+    return entries
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if _is_scan(file))
+        if not files:
+            msg = (
+                f"the folder {path} has no zipstore and no Crono file (*.zipstore, *.HDF5); "
+                "name another, or none for the demo scan."
+            )
+            raise CatalogueError(msg)
+        return files
+    if not path.exists():
+        msg = f"there is no file or folder {path}; check the names after --args."
+        raise CatalogueError(msg)
+    if not _is_scan(path):
+        msg = f"{path} is neither a zipstore nor a Crono file (*.zipstore, *.HDF5)."
+        raise CatalogueError(msg)
+    return [path]
+
+
+def _is_scan(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return not hidden and path.suffix.lower() in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
+
+
+def _entry(path: Path) -> Entry:
+    path = path.resolve()
+    if path.suffix.lower() == ZIPSTORE_SUFFIX:
+        return Entry(path.stem, path, None)
+    return Entry(path.stem, path.with_name(path.stem + ZIPSTORE_SUFFIX), path)

@@ -1,0 +1,115 @@
+"""The card of a scan that is not converted yet: a button, a progress bar, a cancel."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+
+import panel as pn
+import panel_material_ui as pmui
+from panel.viewable import Viewer
+
+from .catalogue import Entry
+from .jobs import Job, job_for, start_job
+
+__all__ = ["ConversionCard"]
+
+_POLL_MS = 200
+
+
+class ConversionCard(Viewer):
+    """Convert a scan from the page. All visitors see the same run of it.
+
+    Parameters
+    ----------
+    entry : Entry
+        The scan. One without a source is the demo, which is simulated first, unasked.
+    on_done : callable
+        Called with the entry when its zipstore is there.
+    overwrite : bool
+        Replace a zipstore that cannot be used.
+    """
+
+    def __init__(
+        self, entry: Entry, on_done: Callable[[Entry], None], *, overwrite: bool = False
+    ) -> None:
+        super().__init__()
+        self._entry, self._on_done = entry, on_done
+        self._poller: object = None
+        if entry.source is None:
+            self._arguments = ["demo", "--prepare"]
+            title, text = "The demo scan", "It is simulated and converted once, in a few seconds."
+        else:
+            stale = overwrite or entry.zipstore.exists()
+            self._arguments = ["convert", str(entry.source), *(["--overwrite"] if stale else [])]
+            title = entry.name
+            text = (
+                "Its zipstore is older than the scan or cannot be used."
+                if stale
+                else "This scan is not converted yet: its spectra are read once into a zipstore "
+                "beside it, and then every map is a matter of milliseconds."
+            )
+        self._start = pmui.Button(label="Convert", color="primary", on_click=self._begin)
+        self._cancel = pmui.Button(label="Cancel", variant="outlined", on_click=self._stop)
+        self._bar = pmui.LinearProgress(value=0, sizing_mode="stretch_width", visible=False)
+        self._status = pmui.Typography("", sizing_mode="stretch_width")
+        self._failure = pmui.Alert(
+            "", alert_type="error", visible=False, sizing_mode="stretch_width"
+        )
+        self._layout = pn.Column(
+            pmui.Typography(html.escape(title), variant="h6"),
+            pmui.Typography(text),
+            self._failure,
+            self._bar,
+            self._status,
+            pn.Row(self._start, self._cancel),
+            max_width=640,
+            sizing_mode="stretch_width",
+            margin=20,
+        )
+        job = job_for(self._arguments)
+        running = job is not None and not job.is_over
+        if running or (entry.source is None and job is None):
+            self._begin()
+        else:
+            self._show(job if job is not None and job.status == "failed" else None)
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout
+
+    def _begin(self, *_: object) -> None:
+        self._job = start_job(self._arguments)
+        self._show(self._job)
+        if self._poller is None:
+            self._poller = pn.state.add_periodic_callback(self._poll, _POLL_MS)
+
+    def _stop(self, *_: object) -> None:
+        self._job.cancel()
+
+    def _poll(self) -> None:
+        job = self._job
+        self._show(job)
+        if job.is_over:
+            self._poller.stop()
+            self._poller = None
+            if job.status == "done":
+                self._on_done(self._entry)
+
+    def _show(self, job: Job | None) -> None:
+        active = job is not None and not job.is_over
+        self._start.visible, self._cancel.visible, self._bar.visible = not active, active, active
+        self._failure.visible = job is not None and job.status == "failed"
+        self._status.object = ""
+        if job is None:
+            return
+        self._failure.object = html.escape(job.message)
+        if job.status == "cancelled":
+            self._status.object = "Cancelled; nothing was left behind."
+        elif job.status == "waiting":
+            self._status.object = "Waiting for another conversion to end …"
+        elif active and job.progress is None:
+            self._status.object = "Starting …"
+        elif active:
+            progress = job.progress
+            self._bar.value = round(100 * progress.fraction)
+            self._status.object = f"{progress.label} · {progress.done:,} of {progress.total:,}"

@@ -1,0 +1,256 @@
+"""The explorer: three views of one scan, tied together by one state, and their controls."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+from panel.viewable import Viewer
+
+from maxrf_core import ParameterError, Scan
+
+from .data import SharedScan, shared_scan
+from .energymap import EnergyMapView
+from .positions import MotorPositionsView
+from .spectrum import SpectrumView
+from .state import ViewState
+from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
+from .tuning import live
+
+__all__ = ["Explorer"]
+
+_WHOLE = {"sizing_mode": "stretch_width", "margin": (4, 0)}
+
+
+class Explorer(Viewer):
+    """Motor positions, energy map and spectrum of a scan, linked.
+
+    Parameters
+    ----------
+    scan : Scan, SharedScan or path of a zipstore
+        What to explore.
+    state : ViewState, optional
+        What to look at first; by default the strongest line and the spectrum with the
+        most counts in it.
+
+    Attributes
+    ----------
+    state : ViewState
+        Set its parameters to steer the views, read them to learn what was picked.
+    positions, energy_map, spectrum : LiveView
+        The views; each can be shown alone.
+
+    Examples
+    --------
+    >>> explorer = Explorer("scan.zipstore")  # doctest: +SKIP
+    >>> explorer.state.window = (6.2, 6.6)    # doctest: +SKIP
+    >>> explorer.energy_map.values            # doctest: +SKIP
+    """
+
+    def __init__(
+        self, scan: Scan | SharedScan | str | Path, *, state: ViewState | None = None
+    ) -> None:
+        super().__init__()
+        self.shared = _shared(scan)
+        self.state = default_state(self.shared) if state is None else state
+        check_picks(self.shared, self.state)
+        self.positions = MotorPositionsView(self.shared, self.state)
+        self.energy_map = EnergyMapView(self.shared, self.state)
+        self.spectrum = SpectrumView(self.shared, self.state)
+
+    # --- controls -----------------------------------------------------------------------
+
+    def controls(self) -> pn.Column:
+        """Return the controls of window and map."""
+        return pn.Column(
+            _heading("Energy window"),
+            *self._window_controls(),
+            _heading("Map"),
+            pmui.Select.from_param(self.state.param.method, size="small", **_WHOLE),
+            pmui.Switch.from_param(self.state.param.smooth_map, **_WHOLE),
+            pmui.Select.from_param(self.state.param.colour_map, size="small", **_WHOLE),
+            live(pmui.RangeSlider.from_param(self.state.param.clip, step=0.5, **_WHOLE)),
+            sizing_mode="stretch_width",
+            margin=(0, 12),
+        )
+
+    def _window_controls(self) -> list[pn.viewable.Viewable]:
+        """Return a chooser of the file's ROIs and two fields, kept equal to the window."""
+        energies = self.shared.scan.energies
+        rois = {
+            f"{roi.name} · {roi.low_kev:.3f}–{roi.high_kev:.3f}": (roi.low_kev, roi.high_kev)
+            for roi in self.shared.rois
+        }
+        chooser = pmui.Select(
+            label="ROI of the file" if rois else "ROI (the file has none)",
+            options={"own window": None, **rois},
+            disabled=not rois,
+            size="small",
+            **_WHOLE,
+        )
+        limits = {"start": float(energies[0]), "end": float(energies[-1]), "step": 0.01}
+        low, high = (
+            pmui.FloatInput(label=label, format="0.000", size="small", **limits, **_WHOLE)
+            for label in ("from (keV)", "to (keV)")
+        )
+
+        def show_window(*_: Any) -> None:
+            low.value, high.value = self.state.window
+            chooser.value = next((w for w in rois.values() if w == self.state.window), None)
+
+        def take_fields(*_: Any) -> None:
+            if low.value is not None and high.value is not None and low.value <= high.value:
+                self.state.window = (low.value, high.value)
+            else:
+                self.state.notice = (
+                    "The energy window needs two energies, the lower one first; it stays as it was."
+                )
+                show_window()
+
+        def take_roi(event: Any) -> None:
+            if event.new is not None:
+                self.state.window = event.new
+
+        show_window()
+        self.state.param.watch(show_window, "window")
+        low.param.watch(take_fields, "value")
+        high.param.watch(take_fields, "value")
+        chooser.param.watch(take_roi, "value")
+        return [chooser, pn.Row(low, high, sizing_mode="stretch_width", margin=0)]
+
+    def spectrum_controls(self) -> pn.FlexBox:
+        """Return the sigma slider and the switches of the spectrum plot."""
+        state = self.state
+        slider = live(
+            pmui.FloatSlider.from_param(
+                state.param.sigma, show_value=True, size="small", min_width=180, margin=(0, 16)
+            )
+        )
+        widths = pn.pane.HTML(
+            pn.bind(lambda _: self.spectrum.sigma_text, state.param.sigma),
+            styles={"white-space": "nowrap", "min-width": "11em"},
+            margin=(10, 4),
+        )
+        switches = [
+            pmui.Checkbox.from_param(parameter, label=label, margin=(0, 4), size="small")
+            for parameter, label in (
+                (state.param.log_counts, "Log"),
+                (state.param.show_sum, "Sum"),
+                (state.param.show_max, "Max"),
+            )
+        ]
+        return pn.FlexBox(
+            slider, widths, *switches, align_items="center", sizing_mode="stretch_width"
+        )
+
+    # --- layout -------------------------------------------------------------------------
+
+    def views(self) -> pn.Column:
+        """Return the three views, two columns wide where there is room."""
+        maps = pn.Column(
+            _framed(_stacked(self._positions_bar(), self.positions), MAP_HEIGHT),
+            _framed(self.energy_map, MAP_HEIGHT),
+            sizing_mode="stretch_width",
+            styles={
+                "display": "grid",
+                "grid-template-columns": "repeat(auto-fit, minmax(min(380px, 100%), 1fr))",
+                "gap": "8px",
+            },
+            margin=0,
+        )
+        below = _framed(_stacked(self.spectrum_controls(), self.spectrum), SPECTRUM_HEIGHT)
+        return pn.Column(maps, below, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
+
+    def _positions_bar(self) -> pn.Row:
+        key = pn.pane.HTML(
+            self.positions.key,
+            margin=(2, 10),
+            styles={"font-size": "12px", "white-space": "nowrap"},
+        )
+        return pn.Row(key, self.positions.readout, sizing_mode="stretch_width", margin=0)
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        """Return views and controls side by side, for a notebook."""
+        facts = f"<b>{html.escape(self.shared.name)}</b> · {html.escape(self.shared.summary)}"
+        return pn.Column(
+            pn.pane.HTML(facts),
+            notice_of(self.state),
+            pn.Row(
+                pn.Column(self.controls(), width=260), self.views(), sizing_mode="stretch_width"
+            ),
+            sizing_mode="stretch_width",
+        )
+
+
+def notice_of(state: ViewState) -> pmui.Alert:
+    """Return the alert that shows a state's notice while there is one."""
+    alert = pmui.Alert(
+        html.escape(state.notice),
+        alert_type="warning",
+        visible=bool(state.notice),
+        closeable=True,
+        sizing_mode="stretch_width",
+    )
+
+    def show(event: Any) -> None:
+        alert.param.update(object=html.escape(event.new), closed=False, visible=bool(event.new))
+
+    state.param.watch(show, "notice")
+    return alert
+
+
+def default_state(shared: SharedScan) -> ViewState:
+    """Return the first look at a scan: its strongest line and that line's best spectrum."""
+    line = shared.strongest_line
+    return ViewState(
+        window=(line.low_kev, line.high_kev),
+        spectrum=shared.brightest_spectrum,
+        method=shared.scan.method,
+    )
+
+
+def check_picks(shared: SharedScan, state: ViewState) -> None:
+    """Hold a state's picks to what the scan has.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such spectrum or cell.
+    """
+    if state.spectrum >= shared.scan.n_spectra:
+        msg = f"there is no spectrum {state.spectrum}; expected 0 to {shared.scan.n_spectra - 1}."
+        raise ParameterError(msg)
+    if state.cell is not None:
+        shared.scan.operator(state.method).cell_weights(*state.cell)
+
+
+def _shared(scan: Scan | SharedScan | str | Path) -> SharedScan:
+    if isinstance(scan, SharedScan):
+        return scan
+    return SharedScan(scan) if isinstance(scan, Scan) else shared_scan(Path(scan))
+
+
+def _heading(text: str) -> pn.viewable.Viewable:
+    return pmui.Typography(text, variant="subtitle2", margin=(8, 0, 0, 0))
+
+
+def _stacked(bar: pn.viewable.Viewable, view: Viewer) -> pn.Column:
+    return pn.Column(bar, view, sizing_mode="stretch_both", margin=0)
+
+
+def _framed(content: pn.viewable.Viewable | Viewer, height: str) -> pn.Column:
+    """Return a view in a frame of a height that follows the window's."""
+    return pn.Column(
+        content,
+        sizing_mode="stretch_width",
+        margin=0,
+        styles={
+            "height": height,
+            "overflow": "hidden",
+            "border": "1px solid var(--mui-palette-divider, #ddd)",
+            "border-radius": "6px",
+        },
+    )

@@ -1,0 +1,139 @@
+"""Conversions started from the page: each in a process of its own, shared by all visitors.
+
+The process is the command line's, so a crash of HDF5 on a bad file, the interpreter lock
+and the memory of a conversion never touch the server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal
+
+from maxrf_core.progress import Progress
+
+__all__ = ["Job", "job_for", "start_job"]
+
+JobStatus = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+_AT_ONCE = threading.BoundedSemaphore(1)  # a conversion uses all cores by itself
+
+logger = logging.getLogger(__name__)
+
+
+class Job:
+    """One run of ``maxrf ... --progress json``.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What follows ``maxrf``.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._command = [sys.executable, "-m", "maxrf_core", *arguments, "--progress", "json"]
+        self._process: subprocess.Popen[str] | None = None
+        self._cancelled = threading.Event()
+        self.status: JobStatus = "waiting"
+        self.progress: Progress | None = None
+        self.message = ""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it ended, one way or another."""
+        return self.status in ("done", "failed", "cancelled")
+
+    def cancel(self) -> None:
+        """Stop it; the command line removes what it began."""
+        self._cancelled.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is over."""
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        with _AT_ONCE:
+            if self._cancelled.is_set():
+                self.status = "cancelled"
+                return
+            self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+            self.status = "running"
+            complaints: deque[str] = deque(maxlen=50)
+            reader = threading.Thread(
+                target=complaints.extend, args=(self._process.stderr,), daemon=True
+            )
+            reader.start()
+            self._follow(self._process)
+            code = self._process.wait()
+            reader.join()
+            self._process.stdout.close()
+            self._process.stderr.close()
+        if self._cancelled.is_set():
+            self.status = "cancelled"
+        elif code == 0:
+            self.status = "done"
+        else:
+            logger.error("maxrf ended with code %s: %s", code, "".join(complaints))
+            self.message = self.message or (
+                f"The conversion ended unexpectedly (code {code}). The server's log has the "
+                "details; the scan itself is as it was."
+            )
+            self.status = "failed"
+
+    def _follow(self, process: subprocess.Popen[str]) -> None:
+        for text in process.stdout or ():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                logger.warning("maxrf printed %r where progress was expected", text[:200])
+                continue
+            if "error" in line:
+                self.message = str(line["error"])
+            elif "stage" in line:
+                self.progress = Progress(line["stage"], line["done"], line["total"])
+
+
+_jobs: dict[tuple[str, ...], Job] = {}
+_lock = threading.Lock()
+
+
+def job_for(arguments: Sequence[str]) -> Job | None:
+    """Return the job that works on this, or ended last, if there was one."""
+    with _lock:
+        return _jobs.get(tuple(arguments))
+
+
+def start_job(arguments: Sequence[str]) -> Job:
+    """Start a job, or return the one that works on the same already."""
+    key = tuple(arguments)
+    with _lock:
+        job = _jobs.get(key)
+        if job is None or job.is_over:
+            job = _jobs[key] = Job(arguments)
+        return job
+
+
+@atexit.register
+def _stop_all() -> None:
+    for job in list(_jobs.values()):
+        if not job.is_over:
+            job.cancel()
+            job.wait(10)

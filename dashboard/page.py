@@ -1,0 +1,256 @@
+"""The page of `panel serve`: choose a scan, convert it if need be, explore it."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import CustomJS
+from maxrf_core.demo import demo_paths
+
+from maxrf_core import MaxrfError
+
+from .address import HISTORY_JS, decode, encode
+from .catalogue import Catalogue, Entry, catalogue
+from .conversion_card import ConversionCard
+from .data import SharedScan, shared_scan
+from .explorer import Explorer, default_state, notice_of
+from .state import ViewState
+
+__all__ = ["ScanPage", "page_for"]
+
+_SETTLED_MS = 300
+
+logger = logging.getLogger(__name__)
+
+
+def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
+    """Return the page of one visitor.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Zipstores, Crono files or folders; none for the demo scan.
+    query : mapping of str to str
+        Keys and values of the URL.
+
+    Returns
+    -------
+    Page
+        With a card that says what is wrong when the arguments name nothing to show.
+    """
+    try:
+        zipstore = demo_paths()[0]
+        demo = Entry("demo", zipstore, None)
+        entries = catalogue(arguments, demo)
+    except MaxrfError as error:
+        logger.exception("the page could not start")
+        return failure_page(str(error))
+    return ScanPage(entries, query).page
+
+
+def failure_page(sentence: str) -> pmui.Page:
+    """Return a page that shows why there is no other."""
+    return pmui.Page(title="MA-XRF", main=[_card("This page could not start", sentence)])
+
+
+def _card(title: str, sentence: str) -> pmui.Alert:
+    return pmui.Alert(
+        html.escape(sentence),
+        title=title,
+        alert_type="error",
+        sizing_mode="stretch_width",
+        margin=20,
+    )
+
+
+class ScanPage:
+    """The page of one visitor: it lives as long as their session.
+
+    Parameters
+    ----------
+    entries : Catalogue
+        The scans to choose from.
+    query : mapping of str to str
+        Keys and values of the URL.
+    """
+
+    def __init__(self, entries: Catalogue, query: Mapping[str, str]) -> None:
+        self._entries = entries
+        self._query = dict(query)
+        self._state: ViewState | None = None
+        self._shared: SharedScan | None = None
+        self._applying = False
+        self._write_timer: Any = None
+        self._facts = pn.pane.HTML("", styles={"color": "inherit", "font-size": "14px"})
+        self._chooser = pmui.Select(
+            label="Scan",
+            options=list(entries),
+            value=self._wanted_name(),
+            visible=len(entries) > 1,
+            size="small",
+            sizing_mode="stretch_width",
+            margin=(12, 12, 0, 12),
+        )
+        self._chooser.param.watch(lambda event: self._choose(event.new), "value")
+        self._controls = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._main = pn.Column(sizing_mode="stretch_width", margin=8)
+        self.page = pmui.Page(
+            title="MA-XRF",
+            header=[self._facts],
+            sidebar=[self._chooser, self._controls],
+            main=[self._main],
+            sidebar_width=280,
+        )
+        self._show_scan(self._chooser.value)
+        self._listen_to_address()
+
+    @property
+    def _entry(self) -> Entry:
+        return self._entries[self._chooser.value]
+
+    def _wanted_name(self) -> str:
+        name = self._query.get("scan", "")
+        return name if name in self._entries else next(iter(self._entries))
+
+    # --- one scan -----------------------------------------------------------------------
+
+    def _choose(self, name: str) -> None:
+        if not self._applying:
+            self._query = {"scan": name}
+        self._show_scan(name)
+
+    def _show_scan(self, name: str) -> None:
+        entry = self._entries[name]
+        self._state = self._shared = None
+        self._controls.clear()
+        self._facts.object = f"<b>{html.escape(name)}</b>"
+        if not entry.is_converted:
+            self._main[:] = [ConversionCard(entry, self._converted)]
+            return
+        self._main[:] = [_waiting(f"Opening {name} …")]
+        pn.state.execute(lambda: self._open(entry), schedule=True)
+
+    def _converted(self, entry: Entry) -> None:
+        if self._entry is entry:
+            self._show_scan(entry.name)
+
+    async def _open(self, entry: Entry) -> None:
+        """Open a scan beside the event loop, then show it."""
+        try:
+            shared = await asyncio.to_thread(_prepared, entry)
+            if self._entry is entry:
+                self._explore(shared)
+        except Exception as error:
+            logger.exception("%s could not be shown", entry.zipstore)
+            self._main[:] = [_card(f"{entry.name} cannot be shown", _sentence(error))]
+            if entry.source is not None:
+                self._main.append(ConversionCard(entry, self._converted, overwrite=True))
+
+    def _explore(self, shared: SharedScan) -> None:
+        state = default_state(shared)
+        defaults = _view_of(state)
+        values, notices = decode(self._query, shared, defaults)
+        asked = self._query.get("scan")
+        if asked is not None and asked not in self._entries:
+            notices.insert(0, f"there is no scan {asked[:60]!r} here; this is another one.")
+        state.param.update(**values, notice=" ".join(notices))
+        explorer = Explorer(shared, state=state)
+        self._shared, self._state, self._defaults = shared, state, defaults
+        self._facts.object = f"<b>{html.escape(self._entry.name)}</b> · {shared.summary}"
+        self._controls[:] = [explorer.controls()]
+        self._main[:] = [notice_of(state), explorer.views()]
+        state.param.watch(lambda _: self._write_address_soon(), list(defaults))
+
+    # --- the address --------------------------------------------------------------------
+
+    def _listen_to_address(self) -> None:
+        if pn.state.location is None:
+            return
+        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=HISTORY_JS))
+        pn.state.location.param.watch(lambda event: self._read_address(event.new), "search")
+
+    def _read_address(self, search: str) -> None:
+        """Follow back and forward: the address changed in the browser."""
+        if self._state is not None and search == encode(self._state, self._entry.name):
+            return
+        self._query = read_query(search)
+        self._applying = True
+        try:
+            name = self._wanted_name()
+            if name != self._chooser.value:
+                self._chooser.value = name
+            elif self._state is not None:
+                values, notices = decode(self._query, self._shared, self._defaults)
+                self._state.param.update(**values, notice=" ".join(notices))
+        finally:
+            self._applying = False
+
+    def _write_address_soon(self) -> None:
+        """Write the view into the address when it has stood still for a moment."""
+        document = pn.state.curdoc
+        if self._applying or document is None or pn.state.location is None:
+            return
+        if self._write_timer is not None:
+            document.remove_timeout_callback(self._write_timer)
+        self._write_timer = document.add_timeout_callback(self._write_address, _SETTLED_MS)
+
+    def _write_address(self) -> None:
+        self._write_timer = None
+        if self._state is not None:
+            pn.state.location.search = encode(self._state, self._entry.name)
+
+
+def read_query(search: str) -> dict[str, str]:
+    """Return keys and values of a query string; the last of a repeated key counts."""
+    return dict(parse_qsl(search.removeprefix("?"), keep_blank_values=True, max_num_fields=100))
+
+
+def _view_of(state: ViewState) -> dict[str, Any]:
+    """Return the parameters of a state that make up the view."""
+    return {name: value for name, value in state.param.values().items() if name not in _NO_VIEW}
+
+
+_NO_VIEW = ("name", "notice")
+
+
+def _prepared(entry: Entry) -> SharedScan:
+    """Open a scan and compute what the first look needs."""
+    shared = shared_scan(entry.zipstore)
+    _ = shared.brightest_spectrum, shared.is_selected, shared.energy_limits
+    shared.scan.operator()
+    return shared
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MaxrfError):
+        return str(error)
+    return f"Something unforeseen happened ({type(error).__name__}); the server's log has it."
+
+
+def _waiting(text: str) -> pn.Row:
+    return pn.Row(
+        pmui.CircularProgress(active=True, size=32),
+        pmui.Typography(html.escape(text), margin=(10, 8)),
+        margin=20,
+    )
+
+
+def visitor_query() -> dict[str, str]:
+    """Return the query of the visitor's URL; bytes that are no text are replaced.
+
+    Read from the request: Panel's own parser fails on some query strings (panel
+    issue 5781) and changes the type of others.
+    """
+    arguments = pn.state.session_args or {}
+    return {
+        key: values[-1].decode("utf-8", errors="replace")
+        for key, values in arguments.items()
+        if values
+    }

@@ -1,0 +1,254 @@
+"""Arrays in, HoloViews elements and screen-ready arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import datashader as ds
+import holoviews as hv
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from bokeh.models import BasicTicker, CustomJS, NumeralTickFormatter
+from bokeh.plotting import figure
+from scipy.ndimage import maximum_filter
+
+from maxrf_core import Grid
+
+from .theme import COLOURS
+
+__all__ = [
+    "ScaledMap",
+    "comb",
+    "counts_range",
+    "grid_with_margin",
+    "in_motor_steps",
+    "keep_aspect",
+    "line",
+    "positions_image",
+    "scale_map",
+    "widen_to_shape",
+]
+
+_LINES_FROM_KEV = 0.5  # the zero peak below would flatten every other peak
+
+
+@dataclass(frozen=True)
+class ScaledMap:
+    """A map made ready for the screen.
+
+    Parameters
+    ----------
+    values : (h, w) float32
+        The map; NaN where a cell has no datum.
+    levels : (h, w) uint8
+        1 to 255 between `low` and `high`; 0 where a cell has no datum.
+    low, high : float
+        Values of the end colours.
+    """
+
+    values: npt.NDArray[np.float32]
+    levels: npt.NDArray[np.uint8]
+    low: float
+    high: float
+
+
+def scale_map(values: npt.NDArray[np.float32], clip: tuple[float, float]) -> ScaledMap:
+    """Scale a map to 8 bits between two percentiles of its cells.
+
+    A quarter of the bytes of float32, and the browser's colour mapper stays as it is
+    from one map to the next.
+    """
+    valid = np.isfinite(values)
+    low, high = 0.0, 1.0
+    if valid.any():
+        low, high = (float(limit) for limit in np.percentile(values[valid], clip))
+    if high <= low:
+        high = low + 1.0
+    scaled = (np.clip(values, low, high) - np.float32(low)) * np.float32(254.0 / (high - low))
+    levels = np.where(valid, scaled + 1.5, 0.0).astype(np.uint8)
+    return ScaledMap(values, levels, low, high)
+
+
+def comb(
+    energies: npt.NDArray[np.floating], counts: npt.NDArray[np.number]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the corners of a step line through counts: a channel is a step, not a point.
+
+    Returns
+    -------
+    x, y : (2 c,) float32
+        Channel edges in keV, and counts.
+    """
+    return _channel_edges(energies), np.repeat(counts.astype(np.float32), 2)
+
+
+def _channel_edges(energies: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    if len(energies) == 1:
+        inner = np.empty(0)
+        half = 0.5
+        first, last = energies[0] - half, energies[-1] + half
+    else:
+        inner = (energies[:-1] + energies[1:]) / 2
+        first = energies[0] - (inner[0] - energies[0])
+        last = energies[-1] + (energies[-1] - inner[-1])
+    return np.repeat(np.concatenate([[first], inner, [last]]), 2)[1:-1].astype(np.float32)
+
+
+def line(
+    name: str, x: npt.NDArray, y: npt.NDArray, *, width: float = 1.5, alpha: float = 1.0
+) -> hv.Curve:
+    """Return one line of the spectrum plot, coloured by its name."""
+    return hv.Curve((x, y), "energy", "counts", label=name).opts(
+        line_width=width, alpha=alpha, tools=[]
+    )
+
+
+def counts_range(
+    energies: npt.NDArray[np.floating], lines: list[npt.NDArray[np.number]], *, log: bool
+) -> tuple[float, float]:
+    """Return the limits of the counts axis: the tallest line above the zero peak fits."""
+    above = energies >= _LINES_FROM_KEV
+    if not above.any():
+        above[:] = True
+    tops = [float(np.nanmax(values[above])) for values in lines if np.isfinite(values).any()]
+    top = max(tops, default=1.0)
+    if top <= 0:
+        top = 1.0
+    return (1e-3 * max(top, 1.0), 2.0 * top) if log else (0.0, 1.06 * top)
+
+
+def positions_image(
+    positions: npt.NDArray[np.float64],
+    is_selected: npt.NDArray[np.bool_],
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    shape: tuple[int, int],
+) -> hv.RGB:
+    """Draw motor positions: all that were measured, the vendor's selection over them.
+
+    Each pixel counts its positions, so that millions of them show where they crowd; few
+    of them are drawn as discs large enough to see.
+
+    Parameters
+    ----------
+    positions : (n, 2) float64
+        Motor positions x, y.
+    is_selected : (n,) bool
+        Which spectra the vendor put into its map.
+    x_range, y_range : (float, float)
+        The part to draw.
+    shape : (int, int)
+        Height and width in pixels.
+    """
+    height, width = (int(np.clip(size, 50, 4000)) for size in shape)
+    canvas = ds.Canvas(width, height, _wide(x_range), _wide(y_range))
+    pixels = np.zeros((height, width, 4), dtype=np.uint8)
+    for mask, colour in ((~is_selected, "measured"), (is_selected, "selected")):
+        frame = pd.DataFrame({"x": positions[mask, 0], "y": positions[mask, 1]})
+        counts = canvas.points(frame, "x", "y").values
+        seen = max(1, int(counts.sum()))
+        radius = int(np.clip(0.2 * np.sqrt(width * height / seen), 0, 5))
+        if radius:
+            counts = maximum_filter(counts, footprint=_disc(radius))
+        drawn = counts > 0
+        pixels[drawn, :3] = [int(COLOURS[colour][i : i + 2], 16) for i in (1, 3, 5)]
+        opacity = np.log1p(counts[drawn]) / np.log1p(max(1, int(counts.max(initial=0))))
+        pixels[drawn, 3] = np.maximum(pixels[drawn, 3], 150 + 105 * opacity)
+    bounds = (*canvas.x_range, *canvas.y_range)
+    return hv.RGB(
+        pixels[::-1],
+        ["x", "y"],
+        bounds=(bounds[0], bounds[2], bounds[1], bounds[3]),
+        vdims=["R", "G", "B", "A"],
+    )
+
+
+def _disc(radius: int) -> npt.NDArray[np.bool_]:
+    offsets = np.arange(-radius, radius + 1)
+    return np.hypot(*np.meshgrid(offsets, offsets)) <= radius + 0.3
+
+
+def widen_to_shape(
+    x_range: tuple[float, float], y_range: tuple[float, float], shape: tuple[int, int]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Widen one range about its centre until a frame shows both at equal aspect.
+
+    Parameters
+    ----------
+    x_range, y_range : (float, float)
+        What must be seen.
+    shape : (int, int)
+        Height and width of the frame in pixels.
+    """
+    (left, right), (bottom, top) = _wide(x_range), _wide(y_range)
+    height, width = shape
+    half = max((right - left) / width, (top - bottom) / height) / 2
+    x, y = (left + right) / 2, (bottom + top) / 2
+    return (x - half * width, x + half * width), (y - half * height, y + half * height)
+
+
+def _wide(limits: tuple[float, float]) -> tuple[float, float]:
+    low, high = limits
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def grid_with_margin(grid: Grid, margin: float = 0.02) -> tuple[float, float, float, float]:
+    """Return the outer edges of a grid, a little wider: left, bottom, right, top."""
+    left, bottom, right, top = grid.bounds
+    dx, dy = margin * (right - left), margin * (top - bottom)
+    return left - dx, bottom - dy, right + dx, top + dy
+
+
+_FIT = """
+const w = fig.inner_width, h = fig.inner_height;
+if (!(w > 20 && h > 20)) return;
+const scale = Math.max((right - left) / w, (top - bottom) / h);
+const x = (left + right) / 2, y = (bottom + top) / 2;
+const first = !fig.tags.includes('fitted');
+const now_x = (fig.x_range.end - fig.x_range.start) / w;
+const now_y = (fig.y_range.end - fig.y_range.start) / h;
+const limits = [x - w * scale / 2, x + w * scale / 2, y - h * scale / 2, y + h * scale / 2];
+fig.x_range.setv({reset_start: limits[0], reset_end: limits[1]});
+fig.y_range.setv({reset_start: limits[2], reset_end: limits[3]});
+if (first) {
+  fig.x_range.setv({start: limits[0], end: limits[1]});
+  fig.y_range.setv({start: limits[2], end: limits[3]});
+  fig.tags = [...fig.tags, 'fitted'];
+} else if (Math.abs(now_x / now_y - 1) > 1e-3) {
+  // The frame changed its shape: keep the centre and what is in view, widen one axis.
+  const kept = Math.max(now_x, now_y);
+  const cx = (fig.x_range.start + fig.x_range.end) / 2;
+  const cy = (fig.y_range.start + fig.y_range.end) / 2;
+  fig.x_range.setv({start: cx - w * kept / 2, end: cx + w * kept / 2});
+  fig.y_range.setv({start: cy - h * kept / 2, end: cy + h * kept / 2});
+}
+"""
+
+
+def in_motor_steps(plot: figure) -> None:
+    """Write the numbers of both axes out, with few enough ticks to be read."""
+    for axis in plot.axis:
+        axis.formatter = NumeralTickFormatter(format="0,0")
+        axis.ticker = BasicTicker(desired_num_ticks=5)
+
+
+def keep_aspect(plot: figure, bounds: tuple[float, float, float, float]) -> None:
+    """Hold a plot at equal aspect in whatever frame the page gives it.
+
+    Bokeh's own `match_aspect` needs data ranges, which a plot whose data are patched
+    cannot have. Wheel zoom, pan and the box zoom tool keep the ratio by themselves.
+
+    Parameters
+    ----------
+    plot : figure
+        The plot; its ranges are set when the page lays it out.
+    bounds : (float, float, float, float)
+        What a reset shows: left, bottom, right, top.
+    """
+    left, bottom, right, top = bounds
+    fit = CustomJS(
+        args={"fig": plot, "left": left, "bottom": bottom, "right": right, "top": top}, code=_FIT
+    )
+    plot.js_on_change("inner_width", fit)
+    plot.js_on_change("inner_height", fit)

@@ -1,0 +1,221 @@
+"""The spectrum view: the raw comb, the smoothed line over it, and the energy window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import numpy.typing as npt
+from bokeh.models import BoxAnnotation, HoverTool, Range1d
+
+from maxrf_core.smoothing import sigma_to_fwhm, smooth_spectra
+
+from .data import SharedScan
+from .latest import Latest
+from .plots import comb, counts_range, line
+from .state import ViewState
+from .theme import COLOURS
+from .tuning import quick_zoom
+from .view import LiveView
+
+__all__ = ["SpectrumView"]
+
+_SMALLEST_ON_LOG = 1e-4
+
+
+class SpectrumView(LiveView):
+    """Raw and smoothed spectrum of the picked position or cell, with the energy window.
+
+    Drag the window or its edges, or zoom with the wheel along the energies.
+
+    Parameters
+    ----------
+    shared : SharedScan
+        The scan.
+    state : ViewState
+        What to show.
+    """
+
+    def __init__(self, shared: SharedScan, state: ViewState) -> None:
+        super().__init__(shared, state)
+        self._energies = self.scan.energies.astype(np.float32)
+        self._mean = self.scan.total_spectrum / np.float64(self.scan.n_spectra)
+        self._counts = self._read_counts()
+        self._reader = Latest(self._read_counts, self._show_counts, self._fail)
+        state.param.watch(lambda _: self._show_smooth(), "sigma")
+        state.param.watch(lambda _: self._reader.request(), ["spectrum", "cell", "method"])
+        state.param.watch(lambda _: self._show_window(), "window")
+        state.param.watch(lambda _: self._show_visible(), ["show_sum", "show_max"])
+        state.param.watch(lambda _: self._remake(), "log_counts")
+
+    # --- what is shown ------------------------------------------------------------------
+
+    @property
+    def counts(self) -> npt.NDArray:
+        """Counts of the spectrum shown, (c,): uint16 if measured, float32 if interpolated."""
+        return self._counts
+
+    @property
+    def smoothed(self) -> npt.NDArray:
+        """The same smoothed with the state's sigma, (c,) float32."""
+        return smooth_spectra(self._counts, self.state.sigma).astype(np.float32, copy=False)
+
+    @property
+    def title(self) -> str:
+        """What is shown, in words."""
+        if self.state.cell is not None:
+            row, column = self.state.cell
+            total = float(np.sum(self._counts))
+            return f"Cell row {row}, column {column} · {total:,.0f} counts, interpolated"
+        index = self.state.spectrum
+        return f"Spectrum {index:,} · {int(self._counts.sum()):,} counts"
+
+    @property
+    def sigma_text(self) -> str:
+        """The smoothing as widths in eV."""
+        ev = self.state.sigma * self.scan.kev_per_channel * 1000
+        if ev == 0:
+            return "off: raw counts"
+        return f"{ev:.0f} eV · FWHM {sigma_to_fwhm(ev):.0f} eV"
+
+    def _read_counts(self) -> npt.NDArray:
+        if self.state.cell is not None:
+            return self.scan.cell_spectrum(*self.state.cell, method=self.state.method)
+        return self.scan.spectrum(self.state.spectrum)
+
+    def _on_axis(self, values: npt.NDArray) -> npt.NDArray[np.float32]:
+        values = values.astype(np.float32, copy=False)
+        return np.maximum(values, _SMALLEST_ON_LOG) if self.state.log_counts else values
+
+    def _limits(self) -> tuple[float, float]:
+        lines = [self._counts, self.smoothed]
+        lines += [self._mean] if self.state.show_sum else []
+        lines += [self.scan.max_smoothed] if self.state.show_max else []
+        return counts_range(self.scan.energies, lines, log=self.state.log_counts)
+
+    # --- the plot -----------------------------------------------------------------------
+
+    def element(self) -> hv.Overlay:
+        """Return the spectrum plot: an overlay of four lines and the window."""
+        energies = self._energies
+        x, y = comb(energies, self._counts)
+        lines = {
+            "sum": line(
+                f"Sum ÷ {self.scan.n_spectra:,} spectra", energies, self._on_axis(self._mean)
+            ),
+            "max": line("Max, smoothed", energies, self._on_axis(self.scan.max_smoothed)),
+            "raw": line("Raw counts", x, self._on_axis(y), width=1, alpha=0.75),
+            "smooth": line("Smoothed", energies, self._on_axis(self.smoothed), width=2.5),
+        }
+        curves = [
+            curve.opts(
+                color=COLOURS[name],
+                hooks=[self._keep(name), self._keep(f"{name} line", "glyph_renderer")],
+            )
+            for name, curve in lines.items()
+        ]
+        return hv.Overlay(curves).opts(
+            xlabel="Energy (keV)",
+            ylabel="Counts",
+            xlim=self.shared.energy_limits,
+            ylim=self._limits(),
+            logy=self.state.log_counts,
+            title=self.title,
+            responsive=True,
+            show_grid=True,
+            legend_position="top_right",
+            legend_opts={
+                "click_policy": "hide",
+                "background_fill_alpha": 0.7,
+                "label_text_font_size": "9pt",
+                "padding": 4,
+                "spacing": 0,
+            },
+            default_tools=["save"],
+            tools=["xpan", "xwheel_zoom", "xbox_zoom", "reset"],
+            active_tools=["xpan", "xwheel_zoom"],
+            fontsize={"title": "10pt"},
+            hooks=[self._equip],
+        )
+
+    def _equip(self, plot: Any, _element: Any) -> None:
+        figure = self._remember("figure", plot.state)
+        quick_zoom(figure)
+        figure.x_range.update(
+            bounds=(float(self.scan.energies[0]), float(self.scan.energies[-1])),
+            reset_start=self.shared.energy_limits[0],
+            reset_end=self.shared.energy_limits[1],
+        )
+        if figure.select_one({"name": "energy window"}) is None:
+            low, high = self.state.window
+            box = BoxAnnotation(
+                name="energy window",
+                left=low,
+                right=high,
+                editable=True,
+                movable="x",
+                resizable="x",
+                fill_color=COLOURS["window"],
+                fill_alpha=0.25,
+                line_color=COLOURS["window"],
+                line_alpha=0.9,
+                line_width=2,
+                hover_fill_color=COLOURS["window"],
+                hover_fill_alpha=0.4,
+            )
+            box.on_change("left", self._drag)
+            box.on_change("right", self._drag)
+            figure.add_layout(box)
+            self._remember("window", box)
+            figure.add_tools(
+                HoverTool(
+                    tooltips=[("energy", "$x{0.000} keV"), ("counts", "@counts{0.[00]}")],
+                    renderers=[
+                        plot.subplots[key].handles["glyph_renderer"] for key in plot.subplots
+                    ][-1:],
+                    mode="vline",
+                )
+            )
+        self._show_visible()
+
+    def _drag(self, _name: str, _old: Any, _new: Any) -> None:
+        """Take the window that a visitor drags, edge by edge."""
+        for box in self._each("window"):
+            edges = (box.left, box.right)
+            if all(isinstance(edge, int | float) for edge in edges):
+                low, high = sorted(float(edge) for edge in edges)
+                if (low, high) != self.state.window:
+                    self.state.window = (low, high)
+
+    def _show_window(self) -> None:
+        low, high = self.state.window
+        for box in self._each("window"):
+            if sorted((box.left, box.right)) != [low, high]:
+                box.update(left=low, right=high)
+        self._push()
+
+    def _show_smooth(self) -> None:
+        self._patch("smooth", counts=self._on_axis(self.smoothed))
+        self._push()
+
+    def _show_counts(self, counts: npt.NDArray) -> None:
+        self._counts = counts
+        x, y = comb(self._energies, counts)
+        self._patch("raw", energy=x, counts=self._on_axis(y))
+        self._patch("smooth", counts=self._on_axis(self.smoothed))
+        low, high = self._limits()
+        for figure in self._each("figure"):
+            figure.title.text = self.title
+            if isinstance(figure.y_range, Range1d):
+                figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
+        self._push()
+
+    def _show_visible(self) -> None:
+        low, high = self._limits()
+        for name, shown in (("sum", self.state.show_sum), ("max", self.state.show_max)):
+            for renderer in self._each(f"{name} line"):
+                renderer.visible = shown
+        for figure in self._each("figure"):
+            figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
+        self._push()

@@ -1,0 +1,68 @@
+"""Settings of Panel, HoloViews and Bokeh that make a gesture feel instant.
+
+Some are private names. They are all here, and each has a test in
+``tests/dashboard/test_tuning.py`` that fails when a new version takes it away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import holoviews as hv
+import panel as pn
+from bokeh.plotting import figure
+from bokeh.server.views.ws import WSHandler
+from holoviews.plotting.bokeh.callbacks import RangeXYCallback
+from panel.widgets.base import Widget
+
+__all__ = ["LIVE_DEBOUNCE_MS", "live", "quick_zoom", "tune"]
+
+LIVE_DEBOUNCE_MS = 10
+"""How long a live widget's values are collected, in ms: the newest one wins.
+
+Panel waits 50 ms (`Syncable._debounce`). With 0 nothing merges the values that arrive while
+the server is busy, and a drag builds up a backlog of seconds.
+"""
+
+_RANGE_DEBOUNCE_MS = 20
+_LOD_TIMEOUT_MS = 50
+
+
+def tune() -> None:
+    """Apply the settings of the whole process; calling it again changes nothing."""
+    # A container keeps the sizing it was given, whatever its children want.
+    pn.config.respect_explicit_sizing = True
+    renderer = hv.renderer("bokeh")
+    # Without a GPU, WebGL repaints a line in 110 ms where the canvas takes 4.
+    renderer.webgl = False
+    # HoloViews waits 100 ms after the last zoom before it asks for new data.
+    RangeXYCallback.debounce = _RANGE_DEBOUNCE_MS
+    if not hasattr(WSHandler.open, "maxrf_no_delay"):
+        WSHandler.open = _without_delay(WSHandler.open)
+
+
+def _without_delay(open_socket: Any) -> Any:
+    """Return a `WSHandler.open` that switches Nagle's algorithm off.
+
+    A Bokeh message is several small frames, and a delayed acknowledgement held each
+    change of data back by 40 ms.
+    """
+
+    def open_without_delay(handler: WSHandler) -> None:
+        handler.set_nodelay(True)
+        open_socket(handler)
+
+    open_without_delay.maxrf_no_delay = True
+    return open_without_delay
+
+
+def live(widget: Widget) -> Widget:
+    """Let a widget send its values while it is dragged, almost without waiting."""
+    widget._debounce = LIVE_DEBOUNCE_MS  # noqa: SLF001 - no public name; panel 1.9
+    return widget
+
+
+def quick_zoom(plot: figure) -> None:
+    """Report a wheel zoom 50 ms after the last tick instead of 500 ms."""
+    plot.lod_timeout = _LOD_TIMEOUT_MS
+    plot.toolbar.logo = None

@@ -1,0 +1,140 @@
+"""What the three views have in common: elements whose data are patched, not re-created."""
+
+from __future__ import annotations
+
+import logging
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+from bokeh.events import PointEvent
+from bokeh.model import Model
+from panel.viewable import Viewer
+
+from maxrf_core import MaxrfError
+
+from .data import SharedScan
+from .state import ViewState
+from .theme import COLOURS
+
+__all__ = ["LiveView", "MarkedView", "is_inside"]
+
+logger = logging.getLogger(__name__)
+
+
+class LiveView(Viewer):
+    """A plot of a scan that follows a state.
+
+    Parameters
+    ----------
+    shared : SharedScan
+        The scan.
+    state : ViewState
+        What to show; several views may share one.
+    """
+
+    def __init__(self, shared: SharedScan, state: ViewState) -> None:
+        super().__init__()
+        self.shared, self.scan, self.state = shared, shared.scan, state
+        self._models: dict[str, weakref.WeakSet[Model]] = {}
+        self._panes: weakref.WeakSet[pn.pane.HoloViews] = weakref.WeakSet()
+
+    def element(self) -> hv.core.Dimensioned:
+        """Return the plot of the present state as a HoloViews element."""
+        raise NotImplementedError
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        """Return the plot as a pane that fills its container and stays up to date."""
+        pane = pn.pane.HoloViews(
+            self.element(), sizing_mode="stretch_both", linked_axes=False, min_height=260
+        )
+        self._panes.add(pane)
+        return pane
+
+    def _remake(self) -> None:
+        """Draw the plot anew: for the few changes that a patch cannot make."""
+        for pane in self._panes:
+            pane.object = self.element()
+
+    def _keep(self, name: str, handle: str = "source") -> Callable[[Any, Any], None]:
+        """Return a hook that remembers a Bokeh model of the plot under a name."""
+
+        def hook(plot: Any, _element: Any) -> None:
+            self._remember(name, plot.handles[handle])
+
+        return hook
+
+    def _remember(self, name: str, model: Model) -> Model:
+        self._models.setdefault(name, weakref.WeakSet()).add(model)
+        return model
+
+    def _each(self, name: str) -> list[Model]:
+        return list(self._models.get(name, ()))
+
+    def _patch(self, name: str, **columns: Any) -> None:
+        """Replace columns of the data sources kept under a name."""
+        for source in self._each(name):
+            if set(columns) == set(source.data) or all(
+                len(source.data[key]) == len(values) for key, values in columns.items()
+            ):
+                for key, values in columns.items():
+                    source.data[key] = values
+            else:
+                source.data = {**source.data, **columns}
+
+    def _push(self) -> None:
+        """Send patches to a notebook; a server does so by itself."""
+        if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
+            pn.io.push_notebook(*self._panes)
+
+    def _fail(self, error: Exception) -> None:
+        """Show the sentence of an error, log its traceback, go on."""
+        logger.error("%s failed", type(self).__name__, exc_info=error)
+        if isinstance(error, MaxrfError):
+            self.state.notice = str(error)
+        else:
+            self.state.notice = (
+                f"This view could not be drawn ({type(error).__name__}). The server's log has "
+                "the details; the other views go on."
+            )
+
+
+class MarkedView(LiveView):
+    """A view in motor coordinates, with a mark where the picked spectrum or cell lies."""
+
+    def __init__(self, shared: SharedScan, state: ViewState) -> None:
+        super().__init__(shared, state)
+        state.param.watch(lambda _: self._show_marker(), ["spectrum", "cell"])
+
+    def marked_at(self) -> tuple[float, float]:
+        """Return the motor position of the picked cell or spectrum."""
+        if self.state.cell is not None:
+            row, column = self.state.cell
+            return float(self.scan.grid.x[column]), float(self.scan.grid.y[row])
+        x, y = self.scan.positions[self.state.spectrum]
+        return float(x), float(y)
+
+    def _marker(self) -> hv.Points:
+        return hv.Points([self.marked_at()], ["x", "y"]).opts(
+            marker="circle",
+            size=14,
+            line_width=2.5,
+            line_color=COLOURS["picked"],
+            fill_alpha=0,
+            tools=[],
+            hooks=[self._keep("marker")],
+        )
+
+    def _show_marker(self) -> None:
+        x, y = self.marked_at()
+        self._patch("marker", x=np.array([x]), y=np.array([y]))
+        self._push()
+
+
+def is_inside(event: PointEvent) -> bool:
+    """Return whether a gesture happened at a place inside the plot's coordinates."""
+    return event.x is not None and math.isfinite(event.x) and math.isfinite(event.y)
