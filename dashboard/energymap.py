@@ -125,6 +125,7 @@ class EnergyMapView(MarkedView):
 
     def _equip(self, plot: Any, _element: Any) -> None:
         figure = self._remember("figure", plot.state)
+        figure.tags = [*figure.tags, "map"]
         quick_zoom(figure)
         in_motor_steps(figure)
         keep_aspect(figure, grid_with_margin(self.scan.grid))

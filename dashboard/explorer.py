@@ -84,9 +84,10 @@ class Explorer(Viewer):
             f"{roi.name} · {roi.low_kev:.3f}–{roi.high_kev:.3f}": (roi.low_kev, roi.high_kev)
             for roi in self.shared.rois
         }
+        own = "own window"
         chooser = pmui.Select(
             label="ROI of the file" if rois else "ROI (the file has none)",
-            options={"own window": None, **rois},
+            options=[own, *rois],
             disabled=not rois,
             size="small",
             **_WHOLE,
@@ -99,7 +100,9 @@ class Explorer(Viewer):
 
         def show_window(*_: Any) -> None:
             low.value, high.value = self.state.window
-            chooser.value = next((w for w in rois.values() if w == self.state.window), None)
+            chooser.value = next(
+                (label for label, window in rois.items() if window == self.state.window), own
+            )
 
         def take_fields(*_: Any) -> None:
             if low.value is not None and high.value is not None and low.value <= high.value:
@@ -111,8 +114,8 @@ class Explorer(Viewer):
                 show_window()
 
         def take_roi(event: Any) -> None:
-            if event.new is not None:
-                self.state.window = event.new
+            if event.new in rois:
+                self.state.window = rois[event.new]
 
         show_window()
         self.state.param.watch(show_window, "window")
@@ -129,11 +132,6 @@ class Explorer(Viewer):
                 state.param.sigma, show_value=True, size="small", min_width=180, margin=(0, 16)
             )
         )
-        widths = pn.pane.HTML(
-            pn.bind(lambda _: self.spectrum.sigma_text, state.param.sigma),
-            styles={"white-space": "nowrap", "min-width": "11em"},
-            margin=(10, 4),
-        )
         switches = [
             pmui.Checkbox.from_param(parameter, label=label, margin=(0, 4), size="small")
             for parameter, label in (
@@ -142,9 +140,7 @@ class Explorer(Viewer):
                 (state.param.show_max, "Max"),
             )
         ]
-        return pn.FlexBox(
-            slider, widths, *switches, align_items="center", sizing_mode="stretch_width"
-        )
+        return pn.FlexBox(slider, *switches, align_items="center", sizing_mode="stretch_width")
 
     # --- layout -------------------------------------------------------------------------
 

@@ -6,15 +6,16 @@ import asyncio
 import html
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
 import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import CustomJS
-from maxrf_core.demo import demo_paths
 
 from maxrf_core import MaxrfError
+from maxrf_core.demo import demo_paths
 
 from .address import HISTORY_JS, decode, encode
 from .catalogue import Catalogue, Entry, catalogue
@@ -22,6 +23,7 @@ from .conversion_card import ConversionCard
 from .data import SharedScan, shared_scan
 from .explorer import Explorer, default_state, notice_of
 from .state import ViewState
+from .tuning import without_busy_bar
 
 __all__ = ["ScanPage", "page_for"]
 
@@ -46,9 +48,7 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
         With a card that says what is wrong when the arguments name nothing to show.
     """
     try:
-        zipstore = demo_paths()[0]
-        demo = Entry("demo", zipstore, None)
-        entries = catalogue(arguments, demo)
+        entries = catalogue(arguments, Entry("demo", demo_paths().zipstore, None))
     except MaxrfError as error:
         logger.exception("the page could not start")
         return failure_page(str(error))
@@ -101,12 +101,14 @@ class ScanPage:
         self._chooser.param.watch(lambda event: self._choose(event.new), "value")
         self._controls = pn.Column(sizing_mode="stretch_width", margin=0)
         self._main = pn.Column(sizing_mode="stretch_width", margin=8)
-        self.page = pmui.Page(
-            title="MA-XRF",
-            header=[self._facts],
-            sidebar=[self._chooser, self._controls],
-            main=[self._main],
-            sidebar_width=280,
+        self.page = without_busy_bar(
+            pmui.Page(
+                title="MA-XRF",
+                header=[self._facts],
+                sidebar=[self._chooser, self._controls],
+                main=[self._main],
+                sidebar_width=280,
+            )
         )
         self._show_scan(self._chooser.value)
         self._listen_to_address()
@@ -135,7 +137,7 @@ class ScanPage:
             self._main[:] = [ConversionCard(entry, self._converted)]
             return
         self._main[:] = [_waiting(f"Opening {name} …")]
-        pn.state.execute(lambda: self._open(entry), schedule=True)
+        pn.state.curdoc.add_next_tick_callback(partial(self._open, entry))
 
     def _converted(self, entry: Entry) -> None:
         if self._entry is entry:
@@ -236,7 +238,7 @@ def _sentence(error: Exception) -> str:
 
 def _waiting(text: str) -> pn.Row:
     return pn.Row(
-        pmui.CircularProgress(active=True, size=32),
+        pmui.CircularProgress(value=True, size=32),
         pmui.Typography(html.escape(text), margin=(10, 8)),
         margin=20,
     )

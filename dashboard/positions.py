@@ -48,8 +48,8 @@ class MotorPositionsView(MarkedView):
         used = int(self.shared.is_selected.sum())
         left_out = self.scan.n_spectra - used
         return (
-            f'<span style="color: {COLOURS["selected"]}">●</span> {used:,} in the vendor\'s map '
-            f'<span style="color: {COLOURS["measured"]}">●</span> {left_out:,} left out there'
+            f'<span style="color: {COLOURS["selected"]}">●</span> {used:,} in the vendor\'s map &nbsp;'
+            f'<span style="color: {COLOURS["measured"]}">●</span> {left_out:,} left out'
         )
 
     @property
@@ -87,14 +87,12 @@ class MotorPositionsView(MarkedView):
         return (image * self._marker()).opts(
             xlabel="x (motor steps)",
             ylabel="y (motor steps)",
-            title=f"{self.scan.n_spectra:,} positions measured",
             xlim=(left, right),
             ylim=(bottom, top),
             responsive=True,
             default_tools=["save"],
             tools=["pan", "wheel_zoom", "reset"],
             active_tools=["pan", "wheel_zoom"],
-            fontsize={"title": "10pt"},
             hooks=[self._equip],
         )
 
@@ -129,7 +127,7 @@ class MotorPositionsView(MarkedView):
         x, y = self.scan.positions[index]
         kind = "selected" if self.shared.is_selected[index] else "measured"
         dot = f'<span style="color: {COLOURS[kind]}">●</span>'
-        return f"{how}: {dot} spectrum <b>{index:,}</b> · x {x:,.0f} · y {y:,.0f}"
+        return f"{how} {dot} <b>{index:,}</b> · x {x:,.0f} · y {y:,.0f}"
 
     def _show_readout(self, text: str) -> None:
         self.readout.object = text

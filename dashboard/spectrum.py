@@ -7,7 +7,7 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 import numpy.typing as npt
-from bokeh.models import BoxAnnotation, HoverTool, Range1d
+from bokeh.models import BoxAnnotation, HoverTool
 
 from maxrf_core.smoothing import sigma_to_fwhm, smooth_spectra
 
@@ -64,19 +64,20 @@ class SpectrumView(LiveView):
     @property
     def title(self) -> str:
         """What is shown, in words."""
-        if self.state.cell is not None:
+        total = float(np.sum(self._counts))
+        if self.state.cell is None:
+            what = f"Spectrum {self.state.spectrum:,} · {total:,.0f} counts"
+        else:
             row, column = self.state.cell
-            total = float(np.sum(self._counts))
-            return f"Cell row {row}, column {column} · {total:,.0f} counts, interpolated"
-        index = self.state.spectrum
-        return f"Spectrum {index:,} · {int(self._counts.sum()):,} counts"
+            what = f"Cell row {row}, column {column} · {total:,.1f} counts, interpolated"
+        return f"{what} · smoothing {self.sigma_text}"
 
     @property
     def sigma_text(self) -> str:
         """The smoothing as widths in eV."""
         ev = self.state.sigma * self.scan.kev_per_channel * 1000
         if ev == 0:
-            return "off: raw counts"
+            return "off"
         return f"{ev:.0f} eV · FWHM {sigma_to_fwhm(ev):.0f} eV"
 
     def _read_counts(self) -> npt.NDArray:
@@ -128,19 +129,19 @@ class SpectrumView(LiveView):
             legend_opts={
                 "click_policy": "hide",
                 "background_fill_alpha": 0.7,
-                "label_text_font_size": "9pt",
                 "padding": 4,
                 "spacing": 0,
             },
             default_tools=["save"],
             tools=["xpan", "xwheel_zoom", "xbox_zoom", "reset"],
             active_tools=["xpan", "xwheel_zoom"],
-            fontsize={"title": "10pt"},
+            fontsize={"title": "10pt", "legend": "9pt"},
             hooks=[self._equip],
         )
 
     def _equip(self, plot: Any, _element: Any) -> None:
         figure = self._remember("figure", plot.state)
+        figure.tags = [*figure.tags, "spectrum"]
         quick_zoom(figure)
         figure.x_range.update(
             bounds=(float(self.scan.energies[0]), float(self.scan.energies[-1])),
@@ -197,25 +198,30 @@ class SpectrumView(LiveView):
 
     def _show_smooth(self) -> None:
         self._patch("smooth", counts=self._on_axis(self.smoothed))
+        self._show_title()
         self._push()
+
+    def _show_title(self) -> None:
+        for figure in self._each("figure"):
+            figure.title.text = self.title
 
     def _show_counts(self, counts: npt.NDArray) -> None:
         self._counts = counts
         x, y = comb(self._energies, counts)
         self._patch("raw", energy=x, counts=self._on_axis(y))
         self._patch("smooth", counts=self._on_axis(self.smoothed))
-        low, high = self._limits()
-        for figure in self._each("figure"):
-            figure.title.text = self.title
-            if isinstance(figure.y_range, Range1d):
-                figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
+        self._show_title()
+        self._set_limits()
         self._push()
 
-    def _show_visible(self) -> None:
+    def _set_limits(self) -> None:
         low, high = self._limits()
+        for figure in self._each("figure"):
+            figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
+
+    def _show_visible(self) -> None:
         for name, shown in (("sum", self.state.show_sum), ("max", self.state.show_max)):
             for renderer in self._each(f"{name} line"):
                 renderer.visible = shown
-        for figure in self._each("figure"):
-            figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
+        self._set_limits()
         self._push()

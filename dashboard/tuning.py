@@ -10,12 +10,14 @@ from typing import Any
 
 import holoviews as hv
 import panel as pn
+import panel_material_ui as pmui
+import param
 from bokeh.plotting import figure
 from bokeh.server.views.ws import WSHandler
 from holoviews.plotting.bokeh.callbacks import RangeXYCallback
 from panel.widgets.base import Widget
 
-__all__ = ["LIVE_DEBOUNCE_MS", "live", "quick_zoom", "tune"]
+__all__ = ["LIVE_DEBOUNCE_MS", "live", "quick_zoom", "tune", "without_busy_bar"]
 
 LIVE_DEBOUNCE_MS = 10
 """How long a live widget's values are collected, in ms: the newest one wins.
@@ -66,3 +68,15 @@ def quick_zoom(plot: figure) -> None:
     """Report a wheel zoom 50 ms after the last tick instead of 500 ms."""
     plot.lod_timeout = _LOD_TIMEOUT_MS
     plot.toolbar.logo = None
+
+
+def without_busy_bar(page: pmui.Page) -> pmui.Page:
+    """Return the page with its busy bar cut off from the server's state.
+
+    The bar follows `panel.state.busy`, which flips twice an event, and each flip walks
+    all models of the page: 30 ms a time, twice for each value of a dragged slider.
+    """
+    with param.edit_constant(page):
+        page.busy = False  # a plain value ends the reference to the state
+    page.busy_indicator = None
+    return page

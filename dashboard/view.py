@@ -50,7 +50,7 @@ class LiveView(Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         """Return the plot as a pane that fills its container and stays up to date."""
         pane = pn.pane.HoloViews(
-            self.element(), sizing_mode="stretch_both", linked_axes=False, min_height=260
+            self.element(), sizing_mode="stretch_both", linked_axes=False, min_height=180
         )
         self._panes.add(pane)
         return pane

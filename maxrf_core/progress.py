@@ -64,14 +64,21 @@ def progress_bar(
         yield progress
         return
     bar: tqdm | None = None
+    stage = ""
 
     def report(message: Progress) -> None:
-        nonlocal bar
-        if bar is None or bar.desc != message.label:
+        nonlocal bar, stage
+        if stage != message.stage:
+            stage = message.stage
             if bar is not None:
                 bar.close()
-            bar = tqdm(total=message.total, file=sys.stderr, disable=not progress, unit_scale=True)
-            bar.desc = message.label
+            bar = tqdm(
+                desc=message.label,
+                total=message.total,
+                file=sys.stderr,
+                disable=not progress,
+                unit_scale=True,
+            )
         bar.update(message.done - bar.n)
 
     if progress:
