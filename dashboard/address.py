@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from maxrf_core import Grid
 from maxrf_core.interpolation import METHODS
@@ -14,9 +14,10 @@ from .data import SharedScan
 from .state import MAX_SIGMA, ViewState
 from .theme import COLOUR_MAPS
 
-__all__ = ["HISTORY_JS", "decode", "encode"]
+__all__ = ["decode", "encode", "read_query"]
 
 _LONGEST_VALUE = 200
+_LONGEST_QUERY = 10_000
 
 _KEYS = {
     "sigma": "sigma",
@@ -32,27 +33,6 @@ _KEYS = {
     "cell": "cell",
 }
 """Keys of the URL, and the parameters of `ViewState` that they hold."""
-
-HISTORY_JS = """
-if (!window.maxrf_history) {
-  window.maxrf_history = true;
-  // Panel pushes an entry for each change and does not listen to back and forward
-  // (panel issue 7357). A gesture is one entry, and an entry restores its view.
-  const push = window.history.pushState.bind(window.history);
-  let last = 0;
-  window.history.pushState = (data, title, url) => {
-    const target = new URL(url, window.location.href).href;
-    if (target === window.location.href) return;
-    if (Date.now() - last < 800) window.history.replaceState(data, title, url);
-    else push(data, title, url);
-    last = Date.now();
-  };
-  window.addEventListener('popstate', () => {
-    for (const doc of Bokeh.documents) for (const root of doc.roots())
-      if (root.type.endsWith('Location')) root.search = window.location.search;
-  });
-}
-"""
 
 
 def encode(state: ViewState, scan_name: str) -> str:
@@ -106,6 +86,11 @@ def decode(
             shown = text if len(text) <= 40 else text[:40] + "…"
             notices.append(f"{key}={shown!r} in the address has no meaning here and was ignored.")
     return values, notices
+
+
+def read_query(search: str) -> dict[str, str]:
+    """Return keys and values of a query string; the last of a repeated key counts."""
+    return dict(parse_qsl(search.removeprefix("?")[:_LONGEST_QUERY], keep_blank_values=True))
 
 
 def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:

@@ -18,11 +18,22 @@ from .positions import MotorPositionsView
 from .spectrum import SpectrumView
 from .state import ViewState
 from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
-from .tuning import live
+from .tuning import live, tune
 
-__all__ = ["Explorer"]
+__all__ = ["Explorer", "extension"]
 
+_TWO_OR_ONE_COLUMN = "repeat(auto-fit, minmax(max(min(380px, 100%), 40%), 1fr))"
 _WHOLE = {"sizing_mode": "stretch_width", "margin": (4, 0)}
+
+
+def extension() -> None:
+    """Load what the views need into a notebook, from this machine alone.
+
+    Call it once, before the first view. Panel's own `extension` would fetch its scripts
+    from the internet, and a lab's network may be closed.
+    """
+    tune()
+    pn.extension(inline=True)
 
 
 class Explorer(Viewer):
@@ -152,7 +163,7 @@ class Explorer(Viewer):
             sizing_mode="stretch_width",
             styles={
                 "display": "grid",
-                "grid-template-columns": "repeat(auto-fit, minmax(min(380px, 100%), 1fr))",
+                "grid-template-columns": _TWO_OR_ONE_COLUMN,
                 "gap": "8px",
             },
             margin=0,

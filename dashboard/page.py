@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
+import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
-from urllib.parse import parse_qsl
 
+import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import CustomJS
@@ -17,11 +18,12 @@ from bokeh.models import CustomJS
 from maxrf_core import MaxrfError
 from maxrf_core.demo import demo_paths
 
-from .address import HISTORY_JS, decode, encode
+from .address import decode, encode, read_query
 from .catalogue import Catalogue, Entry, catalogue
 from .conversion_card import ConversionCard
 from .data import SharedScan, shared_scan
 from .explorer import Explorer, default_state, notice_of
+from .plots import positions_image
 from .state import ViewState
 from .tuning import without_busy_bar
 
@@ -30,6 +32,32 @@ __all__ = ["ScanPage", "page_for"]
 _SETTLED_MS = 300
 
 logger = logging.getLogger(__name__)
+
+ON_READY = """
+if (window.innerWidth < 700) {
+  // On a phone the drawer would hide the page.
+  for (const doc of Bokeh.documents) for (const root of doc.roots())
+    if (root.data && 'sidebar_open' in root.data.attributes) root.data.sidebar_open = false;
+}
+if (!window.maxrf_history) {
+  window.maxrf_history = true;
+  // Panel pushes an entry for each change and does not listen to back and forward
+  // (panel issue 7357). A gesture is one entry, and an entry restores its view.
+  const push = window.history.pushState.bind(window.history);
+  let last = 0;
+  window.history.pushState = (data, title, url) => {
+    const target = new URL(url, window.location.href).href;
+    if (target === window.location.href) return;
+    if (Date.now() - last < 800) window.history.replaceState(data, title, url);
+    else push(data, title, url);
+    last = Date.now();
+  };
+  window.addEventListener('popstate', () => {
+    for (const doc of Bokeh.documents) for (const root of doc.roots())
+      if (root.type.endsWith('Location')) root.search = window.location.search;
+  });
+}
+"""
 
 
 def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
@@ -52,7 +80,29 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     except MaxrfError as error:
         logger.exception("the page could not start")
         return failure_page(str(error))
+    warm_up(next(iter(entries.values())))
     return ScanPage(entries, query).page
+
+
+@cache
+def warm_up(entry: Entry) -> threading.Thread:
+    """Compile and open what the first visitor would wait for, once a process, in a thread.
+
+    Under ``panel serve --warm`` that is before anybody comes.
+    """
+
+    def run() -> None:
+        corners = np.array([[0.0, 0.0], [1.0, 1.0]])
+        positions_image(corners, np.array([True, False]), (0, 1), (0, 1), (50, 50))
+        if entry.is_converted:
+            try:
+                _prepared(entry)
+            except MaxrfError as error:
+                logger.warning("%s: %s", entry.name, error)  # the page says it to each visitor
+
+    thread = threading.Thread(target=run, name="warm-up", daemon=True)
+    thread.start()
+    return thread
 
 
 def failure_page(sentence: str) -> pmui.Page:
@@ -137,7 +187,7 @@ class ScanPage:
             self._main[:] = [ConversionCard(entry, self._converted)]
             return
         self._main[:] = [_waiting(f"Opening {name} …")]
-        pn.state.curdoc.add_next_tick_callback(partial(self._open, entry))
+        pn.state.onload(partial(self._open, entry))
 
     def _converted(self, entry: Entry) -> None:
         if self._entry is entry:
@@ -173,9 +223,9 @@ class ScanPage:
     # --- the address --------------------------------------------------------------------
 
     def _listen_to_address(self) -> None:
+        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=ON_READY))
         if pn.state.location is None:
             return
-        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=HISTORY_JS))
         pn.state.location.param.watch(lambda event: self._read_address(event.new), "search")
 
     def _read_address(self, search: str) -> None:
@@ -207,11 +257,6 @@ class ScanPage:
         self._write_timer = None
         if self._state is not None:
             pn.state.location.search = encode(self._state, self._entry.name)
-
-
-def read_query(search: str) -> dict[str, str]:
-    """Return keys and values of a query string; the last of a repeated key counts."""
-    return dict(parse_qsl(search.removeprefix("?"), keep_blank_values=True, max_num_fields=100))
 
 
 def _view_of(state: ViewState) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def in_motor_steps(plot: figure) -> None:
     """Write the numbers of both axes out, with few enough ticks to be read."""
     for axis in plot.axis:
         axis.formatter = NumeralTickFormatter(format="0,0")
-        axis.ticker = BasicTicker(desired_num_ticks=5)
+        axis.ticker = BasicTicker(desired_num_ticks=4)
 
 
 def keep_aspect(plot: figure, bounds: tuple[float, float, float, float]) -> None:

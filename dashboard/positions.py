@@ -47,9 +47,10 @@ class MotorPositionsView(MarkedView):
         """What the colours mean, as HTML."""
         used = int(self.shared.is_selected.sum())
         left_out = self.scan.n_spectra - used
+        dot = '<span style="color: {}">●</span>'
         return (
-            f'<span style="color: {COLOURS["selected"]}">●</span> {used:,} in the vendor\'s map &nbsp;'
-            f'<span style="color: {COLOURS["measured"]}">●</span> {left_out:,} left out'
+            f"{dot.format(COLOURS['selected'])} {used:,} in the vendor's map &nbsp; "
+            f"{dot.format(COLOURS['measured'])} {left_out:,} left out"
         )
 
     @property
@@ -101,6 +102,7 @@ class MotorPositionsView(MarkedView):
         if figure in self._each("figure"):
             return
         self._remember("figure", figure)
+        figure.tags = [*figure.tags, "positions"]
         quick_zoom(figure)
         in_motor_steps(figure)
         keep_aspect(figure, self.bounds)

@@ -42,6 +42,7 @@ class SpectrumView(LiveView):
         self._energies = self.scan.energies.astype(np.float32)
         self._mean = self.scan.total_spectrum / np.float64(self.scan.n_spectra)
         self._counts = self._read_counts()
+        self._moving = False
         self._reader = Latest(self._read_counts, self._show_counts, self._fail)
         state.param.watch(lambda _: self._show_smooth(), "sigma")
         state.param.watch(lambda _: self._reader.request(), ["spectrum", "cell", "method"])
@@ -182,6 +183,8 @@ class SpectrumView(LiveView):
 
     def _drag(self, _name: str, _old: Any, _new: Any) -> None:
         """Take the window that a visitor drags, edge by edge."""
+        if self._moving:
+            return
         for box in self._each("window"):
             edges = (box.left, box.right)
             if all(isinstance(edge, int | float) for edge in edges):
@@ -191,9 +194,11 @@ class SpectrumView(LiveView):
 
     def _show_window(self) -> None:
         low, high = self.state.window
+        self._moving = True  # the edges are set one by one; between them the window is neither
         for box in self._each("window"):
             if sorted((box.left, box.right)) != [low, high]:
                 box.update(left=low, right=high)
+        self._moving = False
         self._push()
 
     def _show_smooth(self) -> None:

@@ -14,6 +14,7 @@ from .grid import Grid
 from .interchange import get_array, tree
 from .interpolation import METHODS, Operator, build_operator
 from .scan import Scan, open_scan
+from .simulation import SimulatedScan, load_truth, simulate_crono
 from .smoothing import gaussian_kernel, smooth_spectra
 
 __all__ = [
@@ -27,14 +28,17 @@ __all__ = [
     "ParameterError",
     "Roi",
     "Scan",
+    "SimulatedScan",
     "ZipstoreError",
     "build_operator",
     "convert_crono",
     "gaussian_kernel",
     "get_array",
+    "load_truth",
     "open_scan",
     "read_crono",
     "read_datasets",
+    "simulate_crono",
     "smooth_spectra",
     "tree",
 ]
