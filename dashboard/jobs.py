@@ -37,7 +37,9 @@ class Job:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self._command = [sys.executable, "-m", "maxrf_core", *arguments, "--progress", "json"]
+        # -P: a folder named maxrf_core in the working directory is not ours.
+        run_maxrf = [sys.executable, "-P", "-m", "maxrf_core"]
+        self._command = [*run_maxrf, *arguments, "--progress", "json"]
         self._process: subprocess.Popen[str] | None = None
         self._cancelled = threading.Event()
         self.status: JobStatus = "waiting"
@@ -76,6 +78,8 @@ class Job:
                 encoding="utf-8",
             )
             self.status = "running"
+            if self._cancelled.is_set():  # between the check above and the process
+                self._process.terminate()
             complaints: deque[str] = deque(maxlen=50)
             reader = threading.Thread(
                 target=complaints.extend, args=(self._process.stderr,), daemon=True

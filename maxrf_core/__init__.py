@@ -1,21 +1,51 @@
-"""Every spectrum of a macro X-ray fluorescence scan, in a regular cube, at any size."""
+"""Every spectrum of a macro X-ray fluorescence scan, in a regular cube, at any size.
 
-from .conversion import convert_crono
-from .crono import Roi, read_crono, read_datasets
-from .errors import (
-    ConversionCancelled,
-    CronoFileError,
-    MaxrfError,
-    OutputError,
-    ParameterError,
-    ZipstoreError,
-)
-from .grid import Grid
-from .interchange import get_array, tree
-from .interpolation import METHODS, Operator, build_operator
-from .scan import Scan, open_scan
-from .simulation import SimulatedScan, load_truth, simulate_crono
-from .smoothing import gaussian_kernel, smooth_spectra
+Names are imported when first used (PEP 562): ``maxrf --help`` answers at once, and a
+conversion can be cancelled before numba and dask are loaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .conversion import convert_crono
+    from .crono import Roi, read_crono, read_datasets
+    from .errors import (
+        ConversionCancelled,
+        CronoFileError,
+        MaxrfError,
+        OutputError,
+        ParameterError,
+        ZipstoreError,
+    )
+    from .grid import Grid
+    from .interchange import get_array, tree
+    from .interpolation import METHODS, Operator, build_operator
+    from .scan import Scan, open_scan
+    from .simulation import SimulatedScan, load_truth, simulate_crono
+    from .smoothing import gaussian_kernel, smooth_spectra
+
+_NAMES = {
+    "conversion": ("convert_crono",),
+    "crono": ("Roi", "read_crono", "read_datasets"),
+    "errors": (
+        "ConversionCancelled",
+        "CronoFileError",
+        "MaxrfError",
+        "OutputError",
+        "ParameterError",
+        "ZipstoreError",
+    ),
+    "grid": ("Grid",),
+    "interchange": ("get_array", "tree"),
+    "interpolation": ("METHODS", "Operator", "build_operator"),
+    "scan": ("Scan", "open_scan"),
+    "simulation": ("SimulatedScan", "load_truth", "simulate_crono"),
+    "smoothing": ("gaussian_kernel", "smooth_spectra"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "METHODS",
@@ -42,3 +72,16 @@ __all__ = [
     "smooth_spectra",
     "tree",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -109,27 +109,33 @@ def _write_json(message: dict[str, Any]) -> None:
 
 
 @contextmanager
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call a function on Ctrl-C, SIGTERM and SIGHUP instead of ending."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other is given signals
+        before = {number: signal.getsignal(number) for number in _STOPPING}
+    for number, found in before.items():
+        if found is not signal.SIG_IGN:  # nohup, or a job in the shell's background
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found)
+
+
+@contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
     """Yield an event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread is given signals
-        return
 
     def request(number: int, _frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup, or a job in the shell's background
-            signal.signal(number, request)
-    try:
+    with _on_signals(request):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -208,13 +214,12 @@ def _check_outputs(files: Sequence[Path], output: Path | None) -> None:
         )
     targets: dict[Path, Path] = {}
     for file in files:
-        target = (output or file.parent).absolute() / file.stem
-        if target in targets:
+        target = (output or file.parent).resolve() / file.stem
+        if targets.setdefault(target, file).resolve() != file.resolve():
             raise ParameterError(
                 f"{targets[target]} and {file} would both be written to "
                 f"{target}{ZIPSTORE_SUFFIX}. Convert them one by one with --output."
             )
-        targets[target] = file
 
 
 def _tree(args: argparse.Namespace) -> int:
@@ -289,7 +294,7 @@ def _check_paths(paths: Sequence[Path]) -> None:
                 f"HDF5 file ({', '.join(CRONO_SUFFIXES)})."
             )
     if faults:
-        raise ParameterError("\n".join(faults))
+        raise ParameterError(" ".join(faults))
 
 
 # --- the server ---------------------------------------------------------------------------
@@ -348,16 +353,18 @@ def _run_server(command: list[str], num_procs: int) -> int:
         return subprocess.run(command, check=False).returncode  # noqa: S603 - our own command
     if num_procs == 1:
         _become(command)
-    # SIGTERM to a server of several processes leaves its workers running, holding the port.
+    # SIGTERM to a server of several processes leaves its workers running, holding the port; so
+    # does a worker that cannot start. Hence a process group, which is always stopped whole.
     server = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own command
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        os.killpg(server.pid, signal.SIGTERM)
-
-    for number in _STOPPING:
-        signal.signal(number, stop)
-    code = server.wait()
+    with _on_signals(lambda *_: _stop_group(server.pid)):
+        code = server.wait()
+        _stop_group(server.pid)
     return 0 if code == -signal.SIGTERM else code
+
+
+def _stop_group(leader: int) -> None:
+    with suppress(ProcessLookupError):  # all have ended
+        os.killpg(leader, signal.SIGTERM)
 
 
 def _become(command: list[str]) -> NoReturn:
@@ -621,7 +628,7 @@ def _add_progress(parser: argparse.ArgumentParser) -> None:
 
 def _add_port(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--port", type=_count, default=5006, help="port to listen on (default: %(default)s)"
+        "--port", type=_port, default=5006, help="port to listen on (default: %(default)s)"
     )
 
 
@@ -675,4 +682,10 @@ def _shape(text: str) -> tuple[int, int]:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, 1 to 65535 (0 takes a free one)")
     return int(text)

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import h5py
 import numpy as np
 
-from maxrf_core import schema
-from maxrf_core.errors import CronoFileError
+from . import schema
+from .errors import CronoFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,12 +70,9 @@ class DatasetList(list[h5py.Dataset]):
     def __init__(self, file: h5py.File) -> None:
         super().__init__()
         self.file = file
-
-        def collect(_name: str, item: h5py.HLObject) -> None:
-            if isinstance(item, h5py.Dataset):
-                self.append(item)
-
-        file.visititems(collect)
+        names: list[bytes] = []
+        h5py.h5o.visit(file.id, names.append)  # File.visititems would open items in C's callback
+        self.extend(item for name in names if isinstance(item := file[name], h5py.Dataset))
 
     def close(self) -> None:
         """Close the file; its datasets cannot be read afterwards."""
@@ -174,7 +171,7 @@ def read_datasets(filename: str | PathLike[str]) -> DatasetList:
     CronoFileError
         If the file cannot be opened as HDF5, or its tree is damaged.
     """
-    file = _open(filename)
+    file = open_hdf5(filename)
     try:
         return DatasetList(file)
     except HDF5_ERRORS as error:
@@ -194,7 +191,7 @@ def open_spectra(filename: str | PathLike[str]) -> Iterator[h5py.Dataset]:
     CronoFileError
         If the file cannot be opened, or the dataset is missing, empty or no table of counts.
     """
-    with _open(filename) as file:
+    with open_hdf5(filename) as file:
         try:
             spectra = _spectra(file)
         except CronoFileError as error:
@@ -227,22 +224,20 @@ def read_spectra_block(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarr
     try:
         block = dataset[start:stop]
     except (OSError, RuntimeError) as error:
-        remedy = "copy the file again from the scanner"
-        if missing := [code for code, _ in _filters(dataset) if not h5py.h5z.filter_avail(code)]:
-            remedy = (
-                f"HDF5 filter {missing[0]} is not installed: install the package hdf5plugin, or "
-                "rewrite the file with `h5repack -f GZIP=1`"
-            )
-        raise CronoFileError(f"{where} cannot be read ({reason(error)}); {remedy}.") from error
-    if block.size and (block.min() < 0 or block.max() > MAX_COUNT):
-        wrong = (block < 0) | (block > MAX_COUNT)
+        raise CronoFileError(
+            f"{where} cannot be read ({reason(error)}); {_remedy(dataset)}."
+        ) from error
+    if np.can_cast(block.dtype, np.uint16):
+        return block.astype(np.uint16, copy=False)
+    wrong = (block < 0) | (block > MAX_COUNT)
+    if wrong.any():
         spectrum, channel = np.argwhere(wrong)[0].tolist()
         raise CronoFileError(
             f"{where}: spectrum {start + spectrum} has {block[spectrum, channel]} counts in "
             f"channel {channel}, one of {int(wrong.sum())} values outside 0..{MAX_COUNT}; expected "
             "counts of a detector, unsigned 16-bit."
         )
-    return block.astype(np.uint16, copy=False)
+    return block.astype(np.uint16)
 
 
 def read_crono(filename: str | PathLike[str]) -> CronoScan:
@@ -260,7 +255,7 @@ def read_crono(filename: str | PathLike[str]) -> CronoScan:
     """
     faults: list[str] = []
     notes: list[str] = []
-    with _open(filename) as file:
+    with open_hdf5(filename) as file:
         spectra = _required(faults, _spectra, file)
         n, c = (None, None) if spectra is None else spectra.shape
         energies = _required(faults, _energies, file, c)
@@ -277,6 +272,7 @@ def read_crono(filename: str | PathLike[str]) -> CronoScan:
         real_times = _optional(notes, _durations, file, schema.REAL_TIMES, n)
         timestamps = _optional(notes, _seconds, file, schema.TIMESTAMPS, n)
         rois = _optional(notes, _rois, file, notes) or ()
+        notes = list(dict.fromkeys(notes))  # a dataset and its attributes share their faults
         for note in notes:
             logger.warning("%s: %s", printable(filename), note)
         return CronoScan(
@@ -298,8 +294,8 @@ def read_crono(filename: str | PathLike[str]) -> CronoScan:
 
 
 # --- opening, finding, and gathering faults -----------------------------------------------
-def _open(filename: str | PathLike[str]) -> h5py.File:
-    """Open an HDF5 file for reading, or raise a CronoFileError that says why not."""
+def open_hdf5(filename: str | PathLike[str]) -> h5py.File:
+    """Open any HDF5 file for reading, or raise a CronoFileError that says why not."""
     path = Path(filename)
     name = printable(path)
     try:
@@ -374,12 +370,13 @@ def _all_faults(filename: str | PathLike[str], faults: list[str]) -> str:
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     """Return a dataset that holds values of its own, or raise saying why there is none."""
+    expected = "expected a whole scan as the Crono program saves it"
     try:
-        found = file.get(name)
-        if found is None:  # also a link that leads nowhere
-            raise _MissingDatasetError(
-                f"{name} is missing; expected a whole scan as the Crono program saves it."
-            )
+        if name not in file:
+            raise _MissingDatasetError(f"{name} is missing; {expected}.")
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink) and file.get(name) is None:
+            raise _MissingDatasetError(f"{name} is missing, its link leads nowhere; {expected}.")
+        found = file[name]
         if not isinstance(found, h5py.Dataset):
             raise CronoFileError(f"{name} is a {type(found).__name__.lower()}, not a dataset.")
         if found.shape is None or found.dtype.itemsize == 0:
@@ -395,13 +392,24 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     return found
 
 
+def _remedy(dataset: h5py.Dataset) -> str:
+    """Return what to do about values that HDF5 cannot read."""
+    for code, _name in _filters(dataset):
+        if not h5py.h5z.filter_avail(code):
+            return (
+                f"HDF5 filter {code} is not installed: install the package hdf5plugin, or rewrite "
+                "the file with `h5repack -f GZIP=1` where it is"
+            )
+    return "copy the file again from the scanner"
+
+
 def _values(dataset: h5py.Dataset) -> np.ndarray:
     """Read a small dataset whole, in native byte order."""
     try:
         values = dataset[...]
     except HDF5_ERRORS as error:
         raise CronoFileError(
-            f"{dataset.name[1:]} cannot be read ({reason(error)}); copy the file again."
+            f"{dataset.name[1:]} cannot be read ({reason(error)}); {_remedy(dataset)}."
         ) from error
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
@@ -427,7 +435,8 @@ def _spectra(file: h5py.File) -> h5py.Dataset:
     if spectra.size == 0:
         what = "spectra" if spectra.shape[0] == 0 else "channels"
         raise CronoFileError(
-            f"{schema.SPECTRA} has no {what}, its shape is {spectra.shape}; was it broken off?"
+            f"{schema.SPECTRA} has no {what}, its shape is {spectra.shape}; expected a scan that "
+            "was not broken off."
         )
     return spectra
 
@@ -450,8 +459,8 @@ def _energies(file: h5py.File, n_channels: int | None) -> np.ndarray:
         )
     if (wrong := np.flatnonzero(np.diff(energies) <= 0) + 1).size:
         raise CronoFileError(
-            f"{name} does not increase at channel {wrong[0]}: {energies[wrong[0]]} keV after "
-            f"{energies[wrong[0] - 1]} keV; calibrate and save the scan again."
+            f"{name} does not increase at channel {wrong[0]}: {energies[wrong[0]]:g} keV after "
+            f"{energies[wrong[0] - 1]:g} keV; calibrate and save the scan again."
         )
     return energies
 
@@ -554,10 +563,16 @@ def _rois(file: h5py.File, notes: list[str]) -> tuple[Roi, ...]:
 
 
 def _roi_names(file: h5py.File) -> list[str]:
-    """Return the regions' names: a vlen S1 array each, or a string each."""
+    """Return the regions' names: a vlen S1 array each, or a string each.
+
+    They are the only dataset of variable-length values that is read: if a file's heap of such
+    values is damaged, the HDF5 library may never return (HDFGroup/hdf5 issue 1707, seen with
+    HDF5 2.0).
+    """
     dataset = _dataset(file, schema.ROIS_NAMES)
-    kind = (h5py.check_vlen_dtype(dataset.dtype) or dataset.dtype).kind
-    is_text = kind == "S" or h5py.check_string_dtype(dataset.dtype)
+    is_text = h5py.check_string_dtype(dataset.dtype) or (
+        h5py.check_vlen_dtype(dataset.dtype) == np.dtype("S1")
+    )
     if dataset.ndim not in (1, 2) or dataset.size > SMALL or not is_text:
         raise CronoFileError(f"{_found(dataset)}, and is ignored; expected the regions' names.")
     return [str(plain(name)) for name in _values(dataset)]
@@ -589,11 +604,8 @@ def read_metadata(file: h5py.File, notes: list[str]) -> dict[str, Any]:
         ("final_status", "Configuration/FinalSystemStatus"),
     ):
         owner = _optional(notes, _dataset, file, name)
-        metadata[key] = {
-            decode(attribute): value
-            for attribute in ([] if owner is None else owner.attrs)
-            if not _has_blob(value := _optional(notes, read_attribute, owner, attribute))
-        }
+        attributes = {} if owner is None else read_attributes(owner, notes)
+        metadata[key] = {k: v for k, v in attributes.items() if not _has_blob(v)}
         if "DateTime" in metadata[key]:
             metadata[key]["DateTime"] = _iso_datetime(metadata[key]["DateTime"])
     return {key: value for key, value in metadata.items() if value not in (None, {})}
@@ -624,21 +636,26 @@ def _iso_datetime(text: Any) -> Any:
 
 
 # --- from HDF5's values to plain Python ----------------------------------------------------
-def read_attribute(owner: h5py.HLObject, name: str) -> Any:
-    """Return an attribute as text, number or list of them; a blob as bytes.
+def read_attributes(owner: h5py.HLObject, notes: list[str]) -> dict[str, Any]:
+    """Return attributes by name: text, number or list of them; a blob as bytes.
 
-    Raises
-    ------
-    CronoFileError
-        If the attribute cannot be read.
+    What cannot be read is left out and added to `notes`.
     """
+    attributes: dict[str, Any] = {}
+    names: list[str] = []
     try:
-        return plain(owner.attrs[name])
+        names.extend(owner.attrs)
     except HDF5_ERRORS as error:
-        raise CronoFileError(
-            f"The attribute {printable(name)!r} of {printable(owner.name)} cannot be read: "
-            f"{reason(error)}."
-        ) from error
+        notes.append(f"Attributes of {printable(owner.name)} cannot be listed: {reason(error)}.")
+    for name in names:
+        try:
+            attributes[decode(name)] = plain(owner.attrs[name])
+        except HDF5_ERRORS as error:
+            notes.append(
+                f"Attribute {printable(name)!r} of {printable(owner.name)} cannot be read: "
+                f"{reason(error)}."
+            )
+    return attributes
 
 
 def plain(values: Any) -> Any:

@@ -11,10 +11,11 @@ That is quick (some millions of places in seconds) and smooth at every scale.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,23 +42,12 @@ PAGE_ASPECTS = (0.55, 2.4)
 them the drawing is stretched."""
 
 
-class Phantom(Protocol):
+class Phantom(ABC):
     """What a simulated scan asks of a painting."""
 
+    @abstractmethod
     def abundances(self, u: ArrayLike, v: ArrayLike) -> dict[str, FloatArray]:
-        """Return every component's abundance, of the broadcast shape of `u` and `v`."""
-        ...
-
-    def abundance(self, element: str, u: ArrayLike, v: ArrayLike) -> FloatArray:
-        """Return one component's abundance, of the broadcast shape of `u` and `v`."""
-        ...
-
-
-class _Painting:
-    """A phantom's shared half: one component out of all."""
-
-    def abundances(self, u: ArrayLike, v: ArrayLike) -> dict[str, FloatArray]:
-        raise NotImplementedError
+        """Return every component's abundance by name; places and values as in `abundance`."""
 
     def abundance(self, element: str, u: ArrayLike, v: ArrayLike) -> FloatArray:
         """Return the abundance of one component.
@@ -86,7 +76,7 @@ class _Painting:
         return self.abundances(u, v)[element]
 
 
-class ConstantPhantom(_Painting):
+class ConstantPhantom(Phantom):
     """Every component everywhere alike, at abundance 1."""
 
     def abundances(self, u: ArrayLike, v: ArrayLike) -> dict[str, FloatArray]:
@@ -95,7 +85,7 @@ class ConstantPhantom(_Painting):
         return {name: np.ones(shape) for name in COMPONENTS}
 
 
-class GradientPhantom(_Painting):
+class GradientPhantom(Phantom):
     """Elements that rise linearly across the scan.
 
     Iron follows ``0.25 + 1.5 u``, copper ``0.25 + 1.5 v``, lead ``0.25 + 0.75 (u + v)``;
@@ -413,7 +403,7 @@ def _write(
 # --- The page -----------------------------------------------------------------------------
 
 
-class ManuscriptPhantom(_Painting):
+class ManuscriptPhantom(Phantom):
     """A fragment of an illuminated manuscript, torn on the right.
 
     A great initial P of red lead, a vine of copper green that fills its bowl and climbs the

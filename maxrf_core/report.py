@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from maxrf_core.crono import (
+from .crono import (
     HDF5_ERRORS,
     CronoScan,
     DatasetList,
@@ -27,7 +27,7 @@ from maxrf_core.crono import (
     read_metadata,
     reason,
 )
-from maxrf_core.errors import CronoFileError
+from .errors import CronoFileError
 
 if TYPE_CHECKING:
     from os import PathLike

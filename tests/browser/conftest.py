@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-import dashboard
 from maxrf_core import convert_crono, simulate_crono
 
 from .driver import Driver, find_chromium, launch
+from .server import Server
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -32,48 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(skip)
-
-
-class Server:
-    """`panel serve dashboard` in a process of its own."""
-
-    def __init__(self, arguments: list[str], log: Path, environment: dict[str, str]) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.log = log
-        folder = str(Path(dashboard.__file__).parent)
-        command = [sys.executable, "-m", "panel", "serve", folder, "--port", str(self.port)]
-        with log.open("wb") as stream:
-            self._process = subprocess.Popen(
-                [*command, *(["--args", *arguments] if arguments else [])],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
-            )
-        self._wait()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/dashboard"
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            assert self._process.poll() is None, self.log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/favicon.ico", timeout=5)
-            except urllib.error.HTTPError:
-                return
-            except OSError:
-                time.sleep(0.1)
-            else:
-                return
-        raise AssertionError(self.log.read_text())
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +45,7 @@ def scan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(scan_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the folder."""
-    running = Server([str(scan_folder)], tmp_path_factory.mktemp("log") / "server.log", {})
+    running = Server([str(scan_folder)], tmp_path_factory.mktemp("log") / "server.log")
     yield running
     running.stop()
 

@@ -12,8 +12,8 @@ import pytest
 from dashboard.plots import scale_map
 from maxrf_core import Scan, open_scan
 
-from .conftest import Server
 from .driver import Driver
+from .server import Server
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,64 @@
+"""The real server, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import dashboard
+
+
+class Server:
+    """`panel serve dashboard` in a process of its own."""
+
+    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.log = log
+        folder = str(Path(dashboard.__file__).parent)
+        command = [sys.executable, "-m", "panel", "serve", folder, "--port", str(self.port)]
+        with log.open("wb") as stream:
+            self._process = subprocess.Popen(
+                [*command, *(["--args", *arguments] if arguments else [])],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=os.environ.copy(),
+            )
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/dashboard"
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, self.log.read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/favicon.ico", timeout=5)
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError(self.log.read_text())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
