@@ -9,7 +9,7 @@ import holoviews as hv
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from bokeh.models import BasicTicker, CustomJS, NumeralTickFormatter
+from bokeh.models import BasicTicker, BoxZoomTool, CustomJS, NumeralTickFormatter
 from bokeh.plotting import figure
 from scipy.ndimage import maximum_filter
 
@@ -250,5 +250,7 @@ def keep_aspect(plot: figure, bounds: tuple[float, float, float, float]) -> None
     fit = CustomJS(
         args={"fig": plot, "left": left, "bottom": bottom, "right": right, "top": top}, code=_FIT
     )
+    for tool in plot.select({"type": BoxZoomTool}):
+        tool.match_aspect = True
     plot.js_on_change("inner_width", fit)
     plot.js_on_change("inner_height", fit)

@@ -1,0 +1,337 @@
+"""What the command line accepts, and the help that teaches it.
+
+Defaults and choices are written out, so that help needs no heavy import; a test holds them
+equal to those of the functions behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+__all__ = ["build_parser"]
+
+Command = Callable[[argparse.Namespace], int]
+
+_DESCRIPTION = """\
+Every spectrum of a macro X-ray fluorescence scan, as a regular cube and a live page.
+
+  maxrf demo                    look at the page with a simulated scan
+  maxrf convert SCAN.HDF5       make a zipstore of a Crono scan
+  maxrf serve SCAN.zipstore     look at it in the browser
+"""
+
+_CONVERT = """\
+Convert Crono HDF5 scans to zipstores, which the page and notebooks open.
+
+Writes NAME.zipstore beside each scan and prints its path. The zipstore holds all spectra, the
+interpolation to a regular grid, and, unless --lean, the arrays maxrf_all_spectra and maxrf_cube
+that other programs read. It appears when it is whole; the scan itself is only read. A zipstore
+made from the same scan with the same options is left as it is.
+
+Ctrl-C or SIGTERM stops after the block at work and leaves nothing behind (exit code 130).
+With several scans, one that fails does not stop the others (exit code 1 at the end).
+
+example:
+  maxrf convert scan.HDF5
+  maxrf convert *.HDF5 --output converted --lean --method linear
+"""
+
+_TREE = """\
+Print names, shapes and dtypes of the arrays in a zipstore. Writes nothing.
+
+example:
+  maxrf tree scan.zipstore
+"""
+
+_REPORT = """\
+Print what a Crono HDF5 file holds: its origin, the scan in a line, every dataset and attribute,
+and what is wrong with it. Writes nothing; works for damaged files, too.
+
+example:
+  maxrf report scan.HDF5 | less
+"""
+
+_DEMO = """\
+Make the demo scan, a simulated drawing in metal-gall ink and pigments, and show it in the browser.
+
+Writes 35 MB to the cache folder (environment variable MAXRF_CACHE; by default the system's),
+the first time only: it takes some seconds. Ctrl-C stops the server.
+
+example:
+  maxrf demo
+  maxrf demo --prepare
+"""
+
+_SERVE = """\
+Serve the page with these scans: zipstores, Crono HDF5 files, or folders of them. Without PATHs
+it shows the demo scan. Ctrl-C or SIGTERM stops it. The server writes its log to the terminal;
+Crono files are converted, which writes a zipstore beside them, only when a visitor asks for it.
+
+Only browsers on this computer can connect. To let others in, give an --address of this computer
+and the name that they type as --allow-websocket-origin. There is no password: anybody who
+reaches the port sees the scans. Put a web server with TLS and a login in front where that matters.
+
+--num-procs shares the visitors between processes that all read the same files. This program
+then stays as their parent and stops all of them; do not kill it with SIGKILL.
+
+example:
+  maxrf serve scan.zipstore --show
+  maxrf serve scans --address 0.0.0.0 --allow-websocket-origin lab-server:5006
+"""
+
+_SIMULATE = """\
+Simulate a scan of a painting whose composition is known, and write it as the Crono instrument
+would: an HDF5 file that maxrf convert takes. Uncompressed it has 8 kB a spectrum. Equal
+arguments make equal spectra.
+
+example:
+  maxrf simulate made-up.HDF5 --shape 85x37 --seed 7
+  maxrf convert made-up.HDF5
+"""
+
+_PROGRESS = """how to tell progress: a bar for each stage on the standard error stream; json, for
+programs, one object a line on the standard output, {"stage", "done", "total"}, and at the end
+{"result": path} or {"error": sentence} for each file; or none (default: bar on a terminal, else
+none)"""
+
+
+def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """Return the parser of all commands.
+
+    Parameters
+    ----------
+    run : mapping of str to callable
+        The function of each command; parsed arguments hold theirs as ``run``.
+    """
+    parser = argparse.ArgumentParser(
+        prog="maxrf",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="maxrf COMMAND --help tells more of each.",
+    )
+    parser.add_argument("--version", action=_Version)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, description: str, summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run[name])
+        return added
+
+    _add_convert(command("convert", _CONVERT, "make zipstores of Crono scans"))
+    tree = command("tree", _TREE, "list the arrays of a zipstore")
+    tree.add_argument("file", metavar="FILE", type=Path, help="a zipstore, or any zarr zip")
+    tree.add_argument("--details", action="store_true", help="print chunks and attributes, too")
+    report = command("report", _REPORT, "describe a Crono file and its faults")
+    report.add_argument("file", metavar="FILE", type=Path, help="a Crono HDF5 file")
+    _add_demo(command("demo", _DEMO, "show a simulated scan in the browser"))
+    _add_serve(command("serve", _SERVE, "show scans in the browser"))
+    _add_simulate(command("simulate", _SIMULATE, "write a scan of known truth"))
+    return parser
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", metavar="FILE", type=Path, nargs="+", help="Crono HDF5 scans")
+    add(
+        "--output",
+        metavar="PATH",
+        type=Path,
+        help="zipstore to write, or an existing folder for it (default: beside the scan)",
+    )
+    add(
+        "--method",
+        choices=("selected", "nearest", "linear", "kriging"),
+        default="kriging",
+        help="interpolation of the cube, and the one that maps start with; selected takes the "
+        "instrument's one spectrum a cell, as cronomaxrf does (default: %(default)s)",
+    )
+    add(
+        "--sigma",
+        metavar="CHANNELS",
+        type=float,
+        default=7.0,
+        help="Gaussian smoothing of maxrf_all_spectra and maxrf_cube, 0 for none; the page "
+        "smooths the raw counts as you like (default: %(default)s, as cronomaxrf does)",
+    )
+    add(
+        "--spacing",
+        metavar="vendor|square|NUMBER|DX,DY",
+        type=_spacing,
+        default="vendor",
+        help="cells of the regular grid: the instrument's own, square ones, or a pitch in motor "
+        "steps, for both axes or x and y (default: %(default)s)",
+    )
+    add(
+        "--orientation",
+        choices=("motor", "vendor", "image"),
+        default="motor",
+        help="rows and columns of maxrf_cube: growing with motor y and x, as in the instrument's "
+        "selection, or with the largest y first as in a picture (default: %(default)s)",
+    )
+    add("--lean", action="store_true", help="leave the large arrays maxrf_all_spectra and "
+        "maxrf_cube out; get_array computes them when asked")  # fmt: skip
+    _add_overwrite(parser)
+    add(
+        "--memory-limit",
+        metavar="SIZE",
+        default="1 GiB",
+        help="memory for blocks of spectra, such as 512MiB (default: %(default)s)",
+    )
+    _add_progress(parser)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(address="127.0.0.1", allow_websocket_origin=[], num_procs=1)
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="only make the demo scan, and print the path of its zipstore",
+    )
+    _add_port(parser)
+    _add_show(parser, default=True)
+    _add_progress(parser)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("paths", metavar="PATH", type=Path, nargs="*", help="zipstores, Crono files, folders")
+    _add_port(parser)
+    add(
+        "--address",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 is all of this computer's (default: %(default)s, "
+        "this computer only)",
+    )
+    add(
+        "--allow-websocket-origin",
+        metavar="HOST[:PORT]",
+        action="append",
+        default=[],
+        help="a name under which browsers may open the page, as in their address bar; may be "
+        "repeated (default: localhost and 127.0.0.1)",
+    )
+    add(
+        "--num-procs",
+        metavar="N",
+        type=_count,
+        default=1,
+        help="processes, 0 for one a core; not on Windows (default: %(default)s)",
+    )
+    _add_show(parser, default=False)
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", metavar="FILE", type=Path, help="HDF5 file to write")
+    add(
+        "--shape",
+        metavar="ROWSxCOLUMNS",
+        type=_shape,
+        default=(85, 37),
+        help="cells of the map; a row has some 13 spectra more than columns (default: 85x37)",
+    )
+    add("--seed", type=int, default=0, help="of the raster and the counts (default: %(default)s)")
+    add(
+        "--phantom",
+        choices=("manuscript", "constant", "gradient"),
+        default="manuscript",
+        help="what lies under the head (default: %(default)s)",
+    )
+    add(
+        "--counts",
+        metavar="N",
+        type=float,
+        default=600.0,
+        help="mean counts of a spectrum (default: %(default)s)",
+    )
+    add(
+        "--lag",
+        metavar="PERIODS",
+        type=float,
+        default=0.0,
+        help="how much later than its recorded position a spectrum is taken, in periods of "
+        "60 ms; not 0, it makes the zigzag (default: %(default)s)",
+    )
+    add("--gzip", action="store_true", help="compress the spectra, to about a tenth")
+    _add_overwrite(parser)
+    _add_progress(parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
+def _add_progress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--progress", choices=("bar", "json", "none"), help=_PROGRESS)
+
+
+def _add_port(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port", type=_port, default=5006, help="port to listen on (default: %(default)s)"
+    )
+
+
+def _add_show(parser: argparse.ArgumentParser, *, default: bool) -> None:
+    chosen = "does" if default else "does not"
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        default=default,
+        help=f"open the page in the browser (default: it {chosen})",
+    )
+    parser.add_argument(
+        "--no-browser", "--no-show", dest="show", action="store_false", help="do not open it"
+    )
+
+
+class _Version(argparse.Action):
+    """Print the version; it is looked up only when asked for, as that takes a while."""
+
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('maxrf-dashboard')}")
+        parser.exit()
+
+
+def _spacing(text: str) -> str | float | tuple[float, float]:
+    if text in ("vendor", "square"):
+        return text
+    try:
+        first, *others = [float(part) for part in text.split(",")]
+    except ValueError:
+        others = [0.0, 0.0]  # refused below, as three numbers are
+    if len(others) > 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither vendor nor square nor one or two numbers such as 500 or 1000,500"
+        )
+    return (first, others[0]) if others else first
+
+
+def _shape(text: str) -> tuple[int, int]:
+    rows, by, columns = text.lower().partition("x")
+    if not (by and rows.isdecimal() and columns.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape such as 85x37 (rows x columns)")
+    return int(rows), int(columns)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, 1 to 65535 (0 takes a free one)")
+    return int(text)

@@ -1,0 +1,84 @@
+"""The README's commands and programs are run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maxrf_core import cli, simulate_crono
+from maxrf_core.arguments import build_parser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
+SERVING = ("maxrf serve", "panel serve")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a scan, as the README supposes it."""
+    place = tmp_path_factory.mktemp("readme")
+    simulate_crono(place / "scan.HDF5", shape=(40, 25), seed=1)
+    return place
+
+
+def run(command: list[str], folder: Path) -> None:
+    """Run a program of this environment; it must succeed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_first_two_commands_are_complete_from_a_clone() -> None:
+    """Each sets up by itself; CI looks for the second by its end."""
+    first, second = COMMANDS[:2]
+    assert first.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    assert first.endswith(" . && .venv/bin/maxrf demo")
+    assert second.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    assert second.endswith(' ".[test]" && .venv/bin/python -m pytest')
+    assert r"\.venv/bin/python -m pytest$' README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_commands_run_as_they_stand(folder: Path) -> None:
+    """In the order of the page, on a scan of the name that they use."""
+    ran = 0
+    for line in COMMANDS[2:]:
+        if not line.startswith(SERVING):
+            run(shlex.split(line), folder)
+            ran += 1
+    assert ran >= 4
+    assert (folder / "scan.zipstore").is_file()
+
+
+def test_serving_commands_are_understood(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their options exist; the servers themselves run in the tests of the page."""
+    monkeypatch.chdir(folder)
+    (folder / "scans").mkdir()
+    (folder / "scans" / "scan.zipstore").write_bytes((folder / "scan.zipstore").read_bytes())
+    lines = [line for line in COMMANDS if line.startswith("maxrf serve")]
+    assert len(lines) >= 2
+    for line in lines:
+        arguments = build_parser(cli._COMMANDS).parse_args(shlex.split(line)[1:])
+        assert arguments.paths == [Path(shlex.split(line)[2])]
+        assert "panel" in cli.panel_command(arguments, ROOT / "dashboard")
+
+
+def test_programs_run_as_they_stand(folder: Path) -> None:
+    """The Python of the README, block after block, in one interpreter."""
+    (folder / "program.py").write_text("\n".join(PROGRAMS), encoding="utf-8")
+    run([sys.executable, "program.py"], folder)
