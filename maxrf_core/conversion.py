@@ -57,7 +57,7 @@ from .schema import (
     ZIPSTORE_SUFFIX,
 )
 from .smoothing import check_sigma, smooth_spectra
-from .store import FLOAT_CODEC, ZipstoreReader, ZipstoreWriter
+from .store import FLOAT_CODEC, ZipstoreReader, ZipstoreWriter, output_error
 from .table import CountsTable, signal_channel
 
 __all__ = ["DEFAULT_SIGMA", "convert_crono"]
@@ -164,7 +164,7 @@ def convert_crono(
     flips = cube_flips(
         orientation, rows_flipped=vendor.rows_flipped, columns_flipped=vendor.columns_flipped
     )
-    path = _output_path(scan.filename, output)
+    path, exists = _output_path(scan.filename, output)
     attributes = _root_attributes(
         scan,
         vendor,
@@ -172,12 +172,12 @@ def convert_crono(
         parameters={
             "method": method,
             "sigma": float(sigma),
-            "spacing": list(spacing) if isinstance(spacing, tuple) else spacing,
+            "spacing": spacing if isinstance(spacing, str) else np.asarray(spacing, float).tolist(),
             "orientation": orientation,
             "cubes": cubes,
         },
     )
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         return _existing(path, attributes)
     with progress_bar(progress, scan.filename.name) as report:
         job = _Conversion(scan, vendor, grid, flips, attributes, limit, report, cancel)
@@ -198,17 +198,23 @@ def _check_memory_limit(memory_limit: str | int) -> int:
     return limit
 
 
-def _output_path(scan: Path, output: str | os.PathLike[str] | None) -> Path:
+def _output_path(scan: Path, output: str | os.PathLike[str] | None) -> tuple[Path, bool]:
+    """Return where the zipstore goes, and whether there is a file already."""
     name = scan.stem + ZIPSTORE_SUFFIX
-    if output is None:
-        return scan.with_name(name)
-    path = Path(output)
-    if path.is_dir():
-        return path / name
+    path = scan.with_name(name) if output is None else Path(output)
+    try:
+        if path.is_dir():
+            path /= name
+        exists = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise output_error(path, error) from error
     if path.suffix != ZIPSTORE_SUFFIX:
         msg = f"output is {str(path)!r}; expected an existing folder or a name ending in .zipstore."
         raise ParameterError(msg)
-    return path
+    if exists and path.samefile(scan):
+        msg = f"{path} is the scan itself; name another output."
+        raise ParameterError(msg)
+    return path, exists
 
 
 def _root_attributes(
@@ -290,6 +296,7 @@ class _Conversion:
             operator = self._write_operator()
             if self.parameters["cubes"]:
                 self._write_cube(operator)
+            self._check_cancelled()
             writer.commit()
 
     # --- the pass over the spectra ----------------------------------------------------
@@ -415,14 +422,17 @@ class _Conversion:
         name, index, data = item
         self.writer.append_chunk(name, index, data)
 
+    def _check_cancelled(self) -> None:
+        if self.cancel is not None and self.cancel.is_set():
+            msg = f"the conversion of {self.scan.filename.name} was cancelled."
+            raise ConversionCancelled(msg)
+
     def _run(self, tasks: Sequence[Any], finish: Callable[[Any], None]) -> None:
         """Compute tasks in waves; hand on the results of one while the next is computed."""
         handing_on = None
         size = self.plan.workers * 4
         for first in range(0, len(tasks), size):
-            if self.cancel is not None and self.cancel.is_set():
-                msg = f"the conversion of {self.scan.filename.name} was cancelled."
-                raise ConversionCancelled(msg)
+            self._check_cancelled()
             results = dask.compute(
                 *tasks[first : first + size], scheduler="threads", num_workers=self.plan.workers
             )

@@ -379,7 +379,7 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
         found = file[name]
         if not isinstance(found, h5py.Dataset):
             raise CronoFileError(f"{name} is a {type(found).__name__.lower()}, not a dataset.")
-        if found.shape is None or found.dtype.itemsize == 0:
+        if found.shape is None or found.dtype.kind == "":  # a TypeError if numpy has no such type
             raise CronoFileError(f"{name} holds no values.")
         elsewhere = h5py.h5o.get_info(found.id).fileno != h5py.h5o.get_info(file.id).fileno
         if elsewhere or found.is_virtual or found.external:
@@ -718,7 +718,7 @@ def printable(text: object) -> str:
 
 def reason(error: BaseException) -> str:
     """Return what an exception of h5py says, on one line."""
-    return printable(error.args[0] if error.args and isinstance(error, KeyError) else error)
+    return printable(error.args[0] if isinstance(error, KeyError) else error)
 
 
 def _filters(dataset: h5py.Dataset) -> list[tuple[int, str]]:

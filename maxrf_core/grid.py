@@ -88,6 +88,8 @@ class Grid:
 
     def cell_at(self, x: float, y: float) -> tuple[int, int] | None:
         """Return (row, column) of the cell that holds a point, or None outside the grid."""
+        if not (np.isfinite(x) and np.isfinite(y)):
+            return None
         column = int(np.floor((x - self.x0) / self.dx + 0.5))
         row = int(np.floor((y - self.y0) / self.dy + 0.5))
         if 0 <= row < self.height and 0 <= column < self.width:
@@ -198,6 +200,29 @@ def vendor_grid(positions: npt.NDArray, selected_index: npt.NDArray[np.integer])
     return VendorGrid(grid, np.ascontiguousarray(selected), rows_flipped, columns_flipped)
 
 
+def _pitches(spacing: object) -> tuple[float, float]:
+    """Return the pitches in x and y that a spacing names.
+
+    Raises
+    ------
+    ParameterError
+        If it is no positive number, nor a pair of them.
+    """
+    try:
+        pitches = np.asarray(spacing, dtype=np.float64)
+    except (TypeError, ValueError):
+        pitches = np.empty(0)
+    if pitches.shape not in ((), (2,)) or not np.all(np.isfinite(pitches) & (pitches > 0)):
+        shown = " ".join(repr(spacing).split())
+        msg = (
+            f"grid spacing is {shown}; expected 'vendor', 'square', a pitch in motor steps, "
+            "or a pair of them (x, y)."
+        )
+        raise ParameterError(msg)
+    dx, dy = np.broadcast_to(pitches, 2).tolist()
+    return dx, dy
+
+
 def make_grid(vendor: Grid, spacing: Spacing) -> Grid:
     """Return a grid over the vendor's area with the spacing asked for.
 
@@ -214,32 +239,22 @@ def make_grid(vendor: Grid, spacing: Spacing) -> Grid:
     ParameterError
         If `spacing` is none of these, or would make more than `MAX_CELLS` cells.
     """
-    if isinstance(spacing, str):
-        if spacing == "vendor":
-            return vendor
-        if spacing != "square":
-            msg = (
-                f"grid spacing is {spacing!r}; expected 'vendor', 'square', a pitch in motor "
-                "steps, or a pair of them (x, y)."
-            )
-            raise ParameterError(msg)
-        pitches = (min(vendor.dx, vendor.dy),) * 2
+    if isinstance(spacing, str) and spacing == "vendor":
+        return vendor
+    if isinstance(spacing, str) and spacing == "square":
+        dx = dy = min(vendor.dx, vendor.dy)
     else:
-        pitches = tuple(spacing) if isinstance(spacing, tuple | list) else (spacing, spacing)
-    if len(pitches) != 2 or not all(np.isfinite(p) and p > 0 for p in pitches):
-        msg = f"grid spacing is {spacing!r}; expected one or two positive pitches in motor steps."
-        raise ParameterError(msg)
-    dx, dy = (float(p) for p in pitches)
+        dx, dy = _pitches(spacing)
     left, bottom, right, top = vendor.bounds
-    width = max(1, int(np.floor((right - left) / dx + 1e-9)))
-    height = max(1, int(np.floor((top - bottom) / dy + 1e-9)))
-    if width * height > MAX_CELLS:
+    across, up = (right - left) / dx, (top - bottom) / dy
+    if max(across, 1.0) * max(up, 1.0) > MAX_CELLS:
         msg = (
-            f"a spacing of {dx:g} x {dy:g} motor steps makes {height} x {width} cells; at most "
-            f"{MAX_CELLS:,} are possible. Choose a wider spacing (the vendor's is "
+            f"a spacing of {dx:g} x {dy:g} motor steps makes {up:.3g} x {across:.3g} cells; at "
+            f"most {MAX_CELLS:,} are possible. Choose a wider spacing (the vendor's is "
             f"{vendor.dx:g} x {vendor.dy:g})."
         )
         raise ParameterError(msg)
+    width, height = (max(1, int(np.floor(cells + 1e-9))) for cells in (across, up))
     x0 = (left + right) / 2 - dx * (width - 1) / 2
     y0 = (bottom + top) / 2 - dy * (height - 1) / 2
     return Grid(x0, y0, dx, dy, height, width)

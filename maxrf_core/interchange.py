@@ -22,12 +22,12 @@ __all__ = ["format_tree", "get_array", "tree"]
 
 
 def _open_group(path: Path) -> zarr.Group:
+    if not path.exists():
+        msg = f"there is no zarr zip {path}. Check the name; maxrf convert SCAN.HDF5 makes one."
+        raise ZipstoreError(msg)
     try:
         store = ZipStore(path, mode="r", read_only=True)
         return zarr.open_group(store, mode="r")
-    except FileNotFoundError as error:
-        msg = f"there is no zarr zip {path}. Check the name; maxrf convert SCAN.HDF5 makes one."
-        raise ZipstoreError(msg) from error
     except (zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
         msg = f"{path} is not a whole zarr zip ({error}). Convert the scan again."
         raise ZipstoreError(msg) from error
@@ -78,7 +78,10 @@ def get_array(
     """
     path = Path(zipstore_filename)
     group = _open_group(path)
-    found = group.get(datapath)
+    try:
+        found = group.get(datapath)
+    except ValueError:  # no name at all, such as "../x"
+        found = None
     if isinstance(found, zarr.Array):
         if compute:
             values = found[...]

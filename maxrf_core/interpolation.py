@@ -240,9 +240,8 @@ def _selected(raster: Raster) -> _Entries:
         rows = np.arange(len(columns))
         return rows, columns, np.ones(len(columns)), {}
     chosen = np.unique(raster.selected_index)
-    distances, index = cKDTree(raster.points[chosen]).query(raster.targets)
-    rows = np.flatnonzero(distances <= MAX_DISTANCE)
-    return rows, chosen[index[rows]], np.ones(len(rows)), {"max_distance": MAX_DISTANCE}
+    rows, columns, weights = _from_nearest(raster.points[chosen], raster.targets)
+    return rows, chosen[columns], weights, {"max_distance": MAX_DISTANCE}
 
 
 class _Places:
@@ -273,11 +272,17 @@ class _Places:
 
 
 def _nearest(raster: Raster) -> _Entries:
-    places = _Places(raster.points)
-    distances, index = cKDTree(places.points).query(raster.targets)
+    return *_from_nearest(raster.points, raster.targets), {"max_distance": MAX_DISTANCE}
+
+
+def _from_nearest(
+    points: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+    """Return rows, columns and weights that take each target from the nearest place."""
+    places = _Places(points)
+    distances, index = cKDTree(places.points).query(targets)
     rows = np.flatnonzero(distances <= MAX_DISTANCE)
-    entries = places.share(rows, index[rows], np.ones(len(rows)))
-    return *entries, {"max_distance": MAX_DISTANCE}
+    return places.share(rows, index[rows], np.ones(len(rows)))
 
 
 def _barycentric(

@@ -140,13 +140,15 @@ class Scan:
         )
         self._table = CountsTable(reader, cache_bytes=cache_bytes)
         self.n_spectra, self.n_channels = self._table.n_spectra, self._table.n_channels
-        # Closes the file even when a shared scan is only forgotten, not closed.
-        self._finalizer = weakref.finalize(self, _close, self._table, reader)
+        # Closes the file even when everybody only forgets the scan instead of closing it.
+        # The table holds on to no scan, but lazy arrays hold on to the table.
+        self._finalizer = weakref.finalize(self._table, reader.close)
         self._operators: dict[str, Operator] = {}
         self._operator_lock = threading.Lock()
 
     def close(self) -> None:
         """Close the file; the scan cannot be used any more."""
+        self._table.close()
         self._finalizer()
 
     def __enter__(self) -> Self:
@@ -232,14 +234,18 @@ class Scan:
         ParameterError
             If an energy is not finite, or `low_kev` is above `high_kev`.
         """
-        if not (np.isfinite(low_kev) and np.isfinite(high_kev) and low_kev <= high_kev):
+        try:
+            limits = np.array([low_kev, high_kev], dtype=np.float64)
+        except (TypeError, ValueError):
+            limits = np.full(2, np.nan)
+        if not (np.isfinite(limits).all() and limits[0] <= limits[1]):
             msg = (
                 f"the energy window is {low_kev!r} to {high_kev!r} keV; expected two finite "
                 "energies, the lower first."
             )
             raise ParameterError(msg)
         # Compared as float64: a float32 energy is never rounded onto a limit.
-        first, last = np.searchsorted(self.energies.astype(np.float64), [low_kev, high_kev])
+        first, last = np.searchsorted(self.energies.astype(np.float64), limits)
         return slice(int(first), int(last))
 
     def _window(self, low_kev: float, high_kev: float, sigma: float) -> npt.NDArray[np.float64]:
@@ -330,6 +336,9 @@ class Scan:
             msg = f"the mask has shape {np.shape(mask)}; expected the grid's, {self.grid.shape}."
             raise ParameterError(msg)
         weights = self.operator(method).spectrum_weights(mask)
+        if np.isnan(weights).any():
+            check_sigma(sigma)
+            return np.full(self.n_channels, np.nan, dtype=np.float32)
         index = np.flatnonzero(weights)
         spectrum = self._table.weighted_spectrum(index, weights[index])
         return smooth_spectra(spectrum.astype(np.float32), sigma)
@@ -478,11 +487,6 @@ class Scan:
             shape = (len(index), self.n_channels)
             blocks.append(da.from_delayed(block, shape, dtype=np.float32))
         return da.concatenate(blocks)
-
-
-def _close(table: CountsTable, reader: ZipstoreReader) -> None:
-    table.close()
-    reader.close()
 
 
 def _smoothed(table: CountsTable, index: npt.NDArray, sigma: float) -> npt.NDArray[np.float32]:

@@ -131,10 +131,11 @@ def smooth_spectra(spectra: npt.NDArray, sigma: float) -> npt.NDArray[np.floatin
     """
     spectra = np.asarray(spectra)
     kernel = gaussian_kernel(sigma)
-    if len(kernel) == 1:
+    if sigma == 0:
         return spectra.copy()
-    dtype = np.float64 if spectra.dtype == np.float64 else np.float32
-    flat = np.ascontiguousarray(spectra).reshape(-1, spectra.shape[-1])
+    native = spectra.dtype.newbyteorder("=")
+    dtype = np.float64 if native == np.float64 else np.float32
+    flat = np.ascontiguousarray(spectra, dtype=native).reshape(-1, spectra.shape[-1])
     smoothed = np.empty(flat.shape, dtype=dtype)
     _scatter(flat, kernel, smoothed)
     return smoothed.reshape(spectra.shape)

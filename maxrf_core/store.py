@@ -10,8 +10,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import threading
 import zipfile
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
@@ -117,7 +120,8 @@ class ZipstoreWriter:
 
     def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
         self.path = path
-        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        token = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.temporary = path.with_name(f".{path.name}.{token}.partial")
         self._lock = threading.Lock()
         self._layouts: dict[str, ArrayLayout] = {}
         self._entries: dict[str, tuple[int, int]] = {}
@@ -136,8 +140,9 @@ class ZipstoreWriter:
 
     def __exit__(self, *_: object) -> None:
         if not self._file.closed:
-            self._zip.close()
-            self._file.close()
+            self._zip.fp = None  # else it would try to finish the zip, on a full disk, say
+            with suppress(OSError):
+                self._file.close()
         self.temporary.unlink(missing_ok=True)
 
     def create_array(
@@ -287,7 +292,7 @@ class ZipstoreReader:
     def _read_attributes(self, archive: zipfile.ZipFile) -> dict[str, Any]:
         advice = f"Convert the scan again: maxrf convert SCAN.HDF5 --output {self.path} --overwrite"
         try:
-            attributes = json.loads(archive.read(".zattrs"))
+            attributes = json.loads(_checked(archive, ".zattrs"))
             name, version = attributes["schema"], int(attributes["schema_version"])
         except (KeyError, ValueError, TypeError) as error:
             msg = (
@@ -373,17 +378,20 @@ class ZipstoreReader:
                 "scan again."
             )
             raise ZipstoreError(msg)
+        if self._file.closed:
+            msg = f"{self.path.name} was closed; open it again."
+            raise ZipstoreError(msg)
         if info.compress_type != zipfile.ZIP_STORED:
             with _open_zip(self.path) as archive:
-                return archive.read(key)
+                return _checked(archive, key)
         header = _read_at(self._file, self._lock, _LOCAL_HEADER, info.header_offset)
         name_and_extra = int.from_bytes(header[26:28], "little") + int.from_bytes(
             header[28:30], "little"
         )
         start = info.header_offset + _LOCAL_HEADER + name_and_extra
         data = _read_at(self._file, self._lock, info.file_size, start)
-        if len(data) != info.file_size:
-            msg = f"{self.path.name} is cut short at entry {key!r}. Convert the scan again."
+        if zlib.crc32(data) != info.CRC:
+            msg = f"{self.path.name} is damaged at entry {key!r}. Convert the scan again."
             raise ZipstoreError(msg)
         return data
 
@@ -394,6 +402,15 @@ def _read_at(file: BinaryIO, lock: threading.Lock, size: int, offset: int) -> by
     with lock:  # Windows has no positioned read
         file.seek(offset)
         return file.read(size)
+
+
+def _checked(archive: zipfile.ZipFile, key: str) -> bytes:
+    """Return an entry of a zip whose checksum holds."""
+    try:
+        return archive.read(key)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError) as error:
+        msg = f"{archive.filename} is damaged at entry {key!r} ({error}). Convert the scan again."
+        raise ZipstoreError(msg) from error
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

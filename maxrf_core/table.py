@@ -118,6 +118,12 @@ class CountsTable:
             If there is no such spectrum.
         """
         index = np.asarray(index)
+        if index.dtype.kind not in "iu":
+            msg = (
+                f"{index.tolist()!r} names no spectrum by its number; expected 0 to "
+                f"{self.n_spectra - 1}."
+            )
+            raise ParameterError(msg)
         if index.size and (index.min() < 0 or index.max() >= self.n_spectra):
             wrong = int(index[(index < 0) | (index >= self.n_spectra)][0])
             msg = f"there is no spectrum {wrong}; expected 0 to {self.n_spectra - 1}."

@@ -1,0 +1,150 @@
+"""The packages stand in layers: a module imports from those below it, never from those above.
+
+When this test fails on a new module, give it a place in the tables: above everything it imports,
+below everything that imports it.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "maxrf_core": (
+        ("errors",),
+        ("schema",),
+        ("progress",),
+        ("smoothing", "counts", "grid"),
+        ("kriging",),
+        ("interpolation",),
+        ("store",),
+        ("table",),
+        ("combine",),
+        ("crono",),
+        ("lines", "raster", "strokes"),
+        ("components", "glyphs"),
+        ("phantom",),
+        ("simulation_parameters",),
+        ("truth",),
+        ("poisson",),
+        ("crono_writer",),
+        ("simulation", "conversion", "scan"),
+        ("interchange", "report", "demo", "arguments"),
+        ("cli",),
+        ("__init__", "__main__"),
+    ),
+    # From the bottom to the top; modules of one tuple do not import each other.
+    "dashboard": (
+        ("theme", "tuning", "catalogue", "jobs"),
+        ("plots", "data", "latest", "conversion_card"),
+        ("state",),
+        ("view", "address"),
+        ("energymap", "positions", "spectrum"),
+        ("explorer",),
+        ("page",),
+        ("__init__", "main"),
+    ),
+}
+"""Layers of each package from the bottom to the top."""
+
+NOT_IN_THE_CORE = {"panel", "panel_material_ui", "holoviews", "bokeh", "datashader", "dashboard"}
+"""The core serves the command line and other programs: no page, no plots."""
+
+
+def modules_of(package: str) -> dict[str, Path]:
+    """Return the modules of a package by name, such as ``scan`` or ``readers.rpl``."""
+    folder = ROOT / package
+    return {
+        ".".join(path.relative_to(folder).with_suffix("").parts): path
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
+def imports_of(path: Path, package: str) -> list[tuple[str, str | None]]:
+    """Return what a module of a package imports anywhere in it: (module, name or None)."""
+    found: list[tuple[str, str | None]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = [package] if node.level else []
+            base = ".".join([*inside, *([node.module] if node.module else [])])
+            found += [(base, alias.name) for alias in node.names]
+    return found
+
+
+def inner_imports(path: Path, package: str) -> set[str]:
+    """Return the modules of its own package that a module imports.
+
+    A name that comes from the package itself, as in ``from maxrf_core import Scan``, comes
+    through ``__init__``.
+    """
+    modules = modules_of(package)
+    found = set()
+    for base, name in imports_of(path, package):
+        if base != package and not base.startswith(f"{package}."):
+            continue
+        inner = base.removeprefix(package).removeprefix(".")
+        candidates = [f"{inner}.{name}".removeprefix("."), inner, "__init__"]
+        found.add(next(candidate for candidate in candidates if candidate in modules))
+    return found
+
+
+def faults_of(package: str) -> list[str]:
+    """Return a sentence for each module without a place and each import that leads upwards."""
+    rank = {name: height for height, layer in enumerate(LAYERS[package]) for name in layer}
+    sentences = []
+    for name, path in modules_of(package).items():
+        if name not in rank:
+            sentences.append(f"{package}/{name}.py has no place in LAYERS of {Path(__file__).name}")
+            continue
+        sentences += [
+            f"{package}/{name}.py imports {other}, which does not lie below it"
+            for other in sorted(inner_imports(path, package))
+            if other in rank and rank[other] >= rank[name]
+        ]
+    return sentences
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_module_has_a_place_and_imports_only_downwards(package):
+    """A reader can start at the bottom; a change at the top breaks nothing below."""
+    assert faults_of(package) == []
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_the_tables_name_each_module_once_and_no_other(package):
+    """What was renamed or removed leaves the table, too."""
+    named = [name for layer in LAYERS[package] for name in layer]
+    assert len(named) == len(set(named))
+    assert set(named) <= set(modules_of(package))
+
+
+def test_the_core_imports_no_page_and_no_plots():
+    """`import maxrf_core` works where no browser library is installed, also in its functions."""
+    for name, path in modules_of("maxrf_core").items():
+        top = {base.split(".")[0] for base, _ in imports_of(path, "maxrf_core")}
+        assert not top & NOT_IN_THE_CORE, f"maxrf_core/{name}.py"
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("from .crono import Roi", {"crono"}),
+        ("from . import schema", {"schema"}),
+        ("from maxrf_core import schema, Scan", {"schema", "__init__"}),
+        ("import maxrf_core.store", {"store"}),
+        ("import maxrf_core", {"__init__"}),
+        ("def f():\n    from maxrf_core.store import ZipstoreReader", {"store"}),
+        ("import numpy\nfrom maxrf_corelike import store", set()),
+    ],
+)
+def test_an_import_is_recognised_however_it_is_written(tmp_path, statement, expected):
+    """A test of the imports that overlooks some would pass for the wrong reason."""
+    path = tmp_path / "module.py"
+    path.write_text(statement)
+    assert inner_imports(path, "maxrf_core") == expected
