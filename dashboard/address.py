@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -17,6 +17,8 @@ from .theme import COLOUR_MAPS
 __all__ = ["decode", "encode", "read_query"]
 
 _LONGEST_VALUE = 200
+_BEYOND_KEV = 100.0
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.ASCII)
 _LONGEST_QUERY = 10_000
 
 _KEYS = {
@@ -41,11 +43,11 @@ def encode(state: ViewState, scan_name: str) -> str:
     for key, parameter in _KEYS.items():
         value = getattr(state, parameter)
         if isinstance(value, tuple):
-            values[key] = "~".join(f"{number:.7g}" for number in value)
+            values[key] = "~".join(repr(float(number)).removesuffix(".0") for number in value)
         elif isinstance(value, bool):
             values[key] = str(int(value))
         elif isinstance(value, float):
-            values[key] = f"{value:.7g}"
+            values[key] = repr(value).removesuffix(".0")
         elif value is not None:
             values[key] = str(value)
     if state.cell is not None:
@@ -81,7 +83,9 @@ def decode(
         if text is None:
             continue
         try:
-            values[parameter] = readers[key](text[:_LONGEST_VALUE])
+            if len(text) > _LONGEST_VALUE:
+                raise _MeaninglessError
+            values[parameter] = readers[key](text)
         except ValueError:
             shown = text if len(text) <= 40 else text[:40] + "…"
             notices.append(f"{key}={shown!r} in the address has no meaning here and was ignored.")
@@ -98,7 +102,7 @@ def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
     low, high = float(scan.energies[0]), float(scan.energies[-1])
     return {
         "sigma": lambda text: _number(text, 0.0, MAX_SIGMA),
-        "window": lambda text: _pair(text, low, high),
+        "window": lambda text: _window(text, low, high),
         "method": lambda text: _choice(text, tuple(METHODS)),
         "smooth": _switch,
         "colours": lambda text: _choice(text, COLOUR_MAPS),
@@ -111,23 +115,34 @@ def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
     }
 
 
+class _MeaninglessError(ValueError):
+    """A value of the address that means nothing here."""
+
+
 def _number(text: str, low: float, high: float) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and low <= value <= high):
-        raise ValueError(text)
-    return value
+    if not _NUMBER.fullmatch(text) or not low <= float(text) <= high:
+        raise _MeaninglessError
+    return float(text)
 
 
 def _pair(text: str, low: float, high: float) -> tuple[float, float]:
     first, second = (_number(part, low, high) for part in text.split("~"))
     if first > second:
-        raise ValueError(text)
+        raise _MeaninglessError
+    return first, second
+
+
+def _window(text: str, low: float, high: float) -> tuple[float, float]:
+    # The box on the spectrum can be dragged past either end of the energies.
+    first, second = _pair(text, low - _BEYOND_KEV, high + _BEYOND_KEV)
+    if second < low or first > high:
+        raise _MeaninglessError
     return first, second
 
 
 def _choice(text: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
-        raise ValueError(text)
+        raise _MeaninglessError
     return text
 
 
@@ -137,7 +152,7 @@ def _switch(text: str) -> bool:
 
 def _whole(text: str, below: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) < below):
-        raise ValueError(text)
+        raise _MeaninglessError
     return int(text)
 
 

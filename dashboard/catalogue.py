@@ -27,13 +27,15 @@ class Entry:
     zipstore : Path
         Its zipstore, converted or to be.
     source : Path or None
-        Its Crono file, where there is one. None with a zipstore that is not there is
-        the demo.
+        Its Crono file, where there is one.
+    is_demo : bool
+        Whether it is the demo scan, which is simulated when it is not there.
     """
 
     name: str
     zipstore: Path
     source: Path | None
+    is_demo: bool = False
 
     @property
     def is_converted(self) -> bool:
@@ -109,7 +111,9 @@ def _files(path: Path) -> list[Path]:
 
 def _is_scan(path: Path) -> bool:
     hidden = path.name.startswith(".")
-    return not hidden and path.suffix.lower() in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
+    return (
+        not hidden and path.is_file() and path.suffix.lower() in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
+    )
 
 
 def _entry(path: Path) -> Entry:

@@ -36,9 +36,12 @@ class ConversionCard(Viewer):
         super().__init__()
         self._entry, self._on_done = entry, on_done
         self._poller: object = None
-        if entry.source is None:
+        if entry.is_demo:
             self._arguments = ["demo", "--prepare"]
             title, text = "The demo scan", "It is simulated and converted once, in a few seconds."
+        elif entry.source is None:
+            self._arguments = []
+            title, text = entry.name, "Its zipstore is not there any more, and there is no scan."
         else:
             stale = overwrite or entry.zipstore.exists()
             self._arguments = ["convert", str(entry.source), *(["--overwrite"] if stale else [])]
@@ -69,10 +72,11 @@ class ConversionCard(Viewer):
         )
         job = job_for(self._arguments)
         running = job is not None and not job.is_over
-        if running or (entry.source is None and job is None):
+        if running or (entry.is_demo and job is None):
             self._begin()
         else:
             self._show(job if job is not None and job.status == "failed" else None)
+            self._start.visible = bool(self._arguments)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -65,51 +65,60 @@ class Job:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        with _AT_ONCE:
+        while not _AT_ONCE.acquire(timeout=0.1):
             if self._cancelled.is_set():
                 self.status = "cancelled"
                 return
-            self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-            )
+        try:
+            self.status = self._convert()
+        except Exception as error:
+            logger.exception("maxrf could not be run")
+            self.message = f"The conversion could not be started ({error})."
+            self.status = "failed"
+        finally:
+            _AT_ONCE.release()
+
+    def _convert(self) -> JobStatus:
+        if self._cancelled.is_set():
+            return "cancelled"
+        self._process = process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        with process:
             self.status = "running"
             if self._cancelled.is_set():  # between the check above and the process
-                self._process.terminate()
+                process.terminate()
             complaints: deque[str] = deque(maxlen=50)
-            reader = threading.Thread(
-                target=complaints.extend, args=(self._process.stderr,), daemon=True
-            )
+            reader = threading.Thread(target=complaints.extend, args=(process.stderr,), daemon=True)
             reader.start()
-            self._follow(self._process)
-            code = self._process.wait()
+            self._follow(process)
+            code = process.wait()
             reader.join()
-            self._process.stdout.close()
-            self._process.stderr.close()
+        if code == 0:  # even if it was cancelled too late
+            return "done"
         if self._cancelled.is_set():
-            self.status = "cancelled"
-        elif code == 0:
-            self.status = "done"
-        else:
-            logger.error("maxrf ended with code %s: %s", code, "".join(complaints))
-            self.message = self.message or (
-                f"The conversion ended unexpectedly (code {code}). The server's log has the "
-                "details; the scan itself is as it was."
-            )
-            self.status = "failed"
+            return "cancelled"
+        logger.error("maxrf ended with code %s: %s", code, "".join(complaints))
+        self.message = self.message or (
+            f"The conversion ended unexpectedly (code {code}). The server's log has the "
+            "details; the scan itself is as it was."
+        )
+        return "failed"
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
         for text in process.stdout or ():
             try:
                 line = json.loads(text)
             except ValueError:
+                line = None
+            if not isinstance(line, dict):
                 logger.warning("maxrf printed %r where progress was expected", text[:200])
-                continue
-            if "error" in line:
+            elif "error" in line:
                 self.message = str(line["error"])
             elif "stage" in line:
                 self.progress = Progress(line["stage"], line["done"], line["total"])

@@ -76,7 +76,7 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
         With a card that says what is wrong when the arguments name nothing to show.
     """
     try:
-        entries = catalogue(arguments, Entry("demo", demo_paths().zipstore, None))
+        entries = catalogue(arguments, Entry("demo", demo_paths().zipstore, None, is_demo=True))
     except MaxrfError as error:
         logger.exception("the page could not start")
         return failure_page(str(error))

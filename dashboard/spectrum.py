@@ -22,6 +22,7 @@ from .view import LiveView
 __all__ = ["SpectrumView"]
 
 _SMALLEST_ON_LOG = 1e-4
+_KEV_DECIMALS = 4  # a tenth of an eV: far below a channel, and short in the address
 
 
 class SpectrumView(LiveView):
@@ -188,7 +189,7 @@ class SpectrumView(LiveView):
         for box in self._each("window"):
             edges = (box.left, box.right)
             if all(isinstance(edge, int | float) for edge in edges):
-                low, high = sorted(float(edge) for edge in edges)
+                low, high = sorted(round(float(edge), _KEV_DECIMALS) for edge in edges)
                 if (low, high) != self.state.window:
                     self.state.window = (low, high)
 
@@ -196,7 +197,8 @@ class SpectrumView(LiveView):
         low, high = self.state.window
         self._moving = True  # the edges are set one by one; between them the window is neither
         for box in self._each("window"):
-            if sorted((box.left, box.right)) != [low, high]:
+            edges = sorted((box.left, box.right))
+            if max(abs(edges[0] - low), abs(edges[1] - high)) > 10**-_KEV_DECIMALS:
                 box.update(left=low, right=high)
         self._moving = False
         self._push()

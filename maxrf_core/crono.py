@@ -328,7 +328,7 @@ def open_hdf5(filename: str | PathLike[str]) -> h5py.File:
             what = "is cut short; copy it again from the scanner, whole"
         elif "signature not found" in why:
             what = "is not an HDF5 file; expected a scan that the Crono program saved"
-        elif "lock" in why:
+        elif "unable to lock" in why:
             what = "is in use by another program; try again when the scan is saved"
         else:
             what = "cannot be opened as HDF5; copy it again from the scanner"

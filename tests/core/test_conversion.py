@@ -209,9 +209,9 @@ def test_a_turned_cube_is_turned_across_its_chunks(make_scan, convert, monkeypat
     ("spacing", "stored"),
     [
         ("square", "square"),
-        (620, [620, 620]),
-        (np.float32(620), [620, 620]),
-        (np.int64(620), [620, 620]),
+        (620, 620),
+        (np.float32(620), 620),
+        (np.int64(620), 620),
         ((700.0, 400), [700, 400]),
         ([700, 400], [700, 400]),
     ],

@@ -281,20 +281,25 @@ def test_no_message_can_command_the_terminal(tmp_path, caplog):
         h5py.h5a.create(file["Configuration/Settings"].id, evil.encode(), time, space)
     assert len(read_crono(path).notes) == 2
     messages = [record.getMessage() for record in caplog.records]
-    for name in ("no-Spectra", "damaged-tree", "not-hdf5", "negative-count"):
-        folder = tmp_path / f"{evil}{name}"
+
+    def read_block(path: Path) -> None:
+        with open_spectra(path) as spectra:
+            read_spectra_block(spectra, 0, 20)
+
+    for name, read in (
+        ("not-hdf5", read_crono),
+        ("no-Spectra", read_crono),
+        ("damaged-tree", read_crono),
+        ("damaged-tree", read_datasets),
+        ("negative-count", read_block),
+    ):
+        folder = tmp_path / f"{evil}{len(messages)}"
         folder.mkdir()
         path = (files.BROKEN | files.BROKEN_COUNTS)[name](folder)
         with pytest.raises(CronoFileError) as caught:
-            read_datasets(path).close()
-            read_crono(path)
-            with open_spectra(path) as spectra:
-                read_spectra_block(spectra, 0, 20)
+            read(path)
         messages += str(caught.value).splitlines()
-    with pytest.raises(CronoFileError) as caught:
-        read_crono(files.BROKEN["damaged-tree"](tmp_path))
-    messages += str(caught.value).splitlines()
-    assert len(messages) == 2 + 4 + 5
+    assert len(messages) == 2 + 4 + 5  # notes, single faults, and four faults under a heading
     assert [message for message in messages if not message.isprintable()] == []
 
 

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import threading
 import zipfile
@@ -452,6 +453,45 @@ def test_one_wrong_byte_is_told_or_harmless(lean_zipstore, tmp_path, rng):
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
     assert refused > 20
+
+
+DIRECTORY_FIELDS = {
+    "version needed": 6,
+    "flags": 8,
+    "method": 10,
+    "time": 12,
+    "checksum": 16,
+    "compressed size": 20,
+    "size": 24,
+    "a large size": 27,
+    "length of the name": 28,
+    "offset": 42,
+    "a large offset": 45,
+    "name": 46,
+}
+"""Bytes of an entry of a zip's directory, counted from its start (APPNOTE.TXT, 4.3.12)."""
+
+
+@pytest.mark.parametrize(
+    "name", [".zattrs", f"{COUNTS_BY_CHANNEL}/0.0", "operator/kriging/indptr/.zattrs"]
+)
+@pytest.mark.parametrize("field", DIRECTORY_FIELDS)
+def test_a_damaged_directory_is_told_or_harmless(lean_zipstore, tmp_path, name, field):
+    """One bit of any field: a sentence of ours, or the same map."""
+    raw = bytearray(lean_zipstore.read_bytes())
+    places = [match.start() - 46 for match in re.finditer(re.escape(name.encode()), raw)]
+    (entry,) = (place for place in places if raw[place : place + 4] == b"PK\x01\x02")
+    raw[entry + DIRECTORY_FIELDS[field]] ^= 0x40
+    path = tmp_path / "directory.zipstore"
+    path.write_bytes(raw)
+    with open_scan(lean_zipstore) as scan:
+        expected = scan.energy_map(1.3, 9.0)
+    try:
+        with open_scan(path) as scan:
+            found = scan.energy_map(1.3, 9.0)
+    except ZipstoreError:
+        return
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_wrong_byte_in_a_chunk_is_noticed(lean_zipstore, tmp_path, rng):
