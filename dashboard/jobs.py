@@ -65,7 +65,8 @@ class Job:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not _AT_ONCE.acquire(timeout=0.1):
+        turn = _AT_ONCE
+        while not turn.acquire(timeout=0.1):
             if self._cancelled.is_set():
                 self.status = "cancelled"
                 return
@@ -76,7 +77,7 @@ class Job:
             self.message = f"The conversion could not be started ({error})."
             self.status = "failed"
         finally:
-            _AT_ONCE.release()
+            turn.release()
 
     def _convert(self) -> JobStatus:
         if self._cancelled.is_set():

@@ -202,8 +202,12 @@ class Scan:
         indptr, indices, weights = (
             self._reader.read_array(f"{name}/{part}") for part in ("indptr", "indices", "weights")
         )
-        matrix = csr_array((weights, indices, indptr), (self.grid.size, self.n_spectra))
-        parameters = self._reader.layout(f"{name}/indptr").attributes["parameters"]
+        try:
+            matrix = csr_array((weights, indices, indptr), (self.grid.size, self.n_spectra))
+            parameters = self._reader.layout(f"{name}/indptr").attributes["parameters"]
+        except (KeyError, ValueError) as error:
+            msg = f"{self.filename.name}: the operator {method!r} is damaged ({error!r})."
+            raise ZipstoreError(msg) from error
         return Operator(method, self.grid.shape, matrix, parameters)
 
     @cached_property

@@ -419,7 +419,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     except FileNotFoundError as error:
         msg = f"there is no file {path}. Check the name; maxrf convert SCAN.HDF5 makes a zipstore."
         raise ZipstoreError(msg) from error
-    except (zipfile.BadZipFile, IsADirectoryError, ValueError) as error:
+    except (zipfile.BadZipFile, IsADirectoryError, NotImplementedError, ValueError) as error:
         msg = (
             f"{path.name} is not a whole zipstore ({error}): it was cut short, or is another "
             "kind of file. Convert the scan again, or copy the file once more."

@@ -27,7 +27,7 @@ from maxrf_core import (
     open_scan,
     smooth_spectra,
 )
-from maxrf_core import conversion as conversion_module
+from maxrf_core import pipeline as pipeline_module
 from maxrf_core.schema import (
     ALL_SPECTRA,
     COUNTS_BY_CHANNEL,
@@ -57,10 +57,10 @@ def convert(tmp_path):
 
 def tiny_blocks(monkeypatch):
     """Cut a scan into blocks so small that every loop of the conversion runs several times."""
-    monkeypatch.setattr(conversion_module, "_SPECTRA_PER_CHUNK", 4)
-    monkeypatch.setattr(conversion_module, "_SPECTRA_PER_TASK", 8)
-    monkeypatch.setattr(conversion_module, "_LONGEST_BLOCK", 24)
-    monkeypatch.setattr(conversion_module, "_CELLS_PER_CHUNK", 3)
+    monkeypatch.setattr(pipeline_module, "_SPECTRA_PER_CHUNK", 4)
+    monkeypatch.setattr(pipeline_module, "_SPECTRA_PER_TASK", 8)
+    monkeypatch.setattr(pipeline_module, "_LONGEST_BLOCK", 24)
+    monkeypatch.setattr(pipeline_module, "_CELLS_PER_CHUNK", 3)
 
 
 def left_behind(folder):
@@ -304,7 +304,7 @@ def test_an_option_that_means_nothing_is_refused_before_anything_is_written(
 ):
     """At once, not after an hour."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(conversion_module, "open_spectra", None)
+    monkeypatch.setattr(pipeline_module, "open_spectra", None)
     with pytest.raises(ParameterError, match=sentence):
         convert_crono(made.path, **({"output": tmp_path, "progress": False} | options))
     assert left_behind(tmp_path) == []
@@ -315,7 +315,7 @@ def test_what_was_converted_before_is_returned_at_once(made, convert, monkeypatc
     """A notebook is run again from the top; nothing is read or written."""
     path = convert(made.path)
     before = path.stat()
-    monkeypatch.setattr(conversion_module, "open_spectra", None)
+    monkeypatch.setattr(pipeline_module, "open_spectra", None)
     assert convert(made.path) == path
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -443,7 +443,7 @@ def test_a_fault_in_a_worker_leaves_the_old_file_and_no_other(
     if place == "encode":
         monkeypatch.setattr(ArrayLayout, "encode", _no_memory)
     else:
-        monkeypatch.setattr(conversion_module, "cube_block", _no_memory)
+        monkeypatch.setattr(pipeline_module, "cube_block", _no_memory)
     with pytest.raises(MemoryError):
         convert(made.path, overwrite=True)
     assert path.read_bytes() == before

@@ -31,7 +31,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("simulation_parameters",),
         ("truth",),
         ("poisson",),
-        ("crono_writer",),
+        ("crono_writer", "pipeline"),
         ("simulation", "conversion", "scan"),
         ("interchange", "report", "demo", "arguments"),
         ("cli",),
