@@ -24,6 +24,13 @@ _HOVER_CELLS = 250_000
 """Maps up to this size carry their values to the browser for the hover: 1 MB."""
 
 
+_COORDINATE = """
+if (format === "cell") return Math.floor((value - start) / pitch).toFixed(0);
+return value.toLocaleString("en", {maximumFractionDigits: 0});
+"""
+"""A motor coordinate in a tooltip: as the number of its row or column, or in steps."""
+
+
 class EnergyMapView(MarkedView):
     """Map of the energy window, in motor coordinates. A tap shows a cell's spectrum.
 
@@ -103,18 +110,17 @@ class EnergyMapView(MarkedView):
 
     def _hover(self) -> HoverTool:
         grid = self.scan.grid
-        cell = "return Math.floor((special_vars.data_{axis} - {start}) / {pitch});"
         left, bottom, _, _ = grid.bounds
-        tooltips = [
-            ("cell", "row $y{custom}, column $x{custom}"),
-            ("x, y", "$x{0,0}, $y{0,0}"),
-            ("counts", "@value{0,0.[00]}"),
-        ]
+        axes = {"x": (left, grid.dx), "y": (bottom, grid.dy)}
         return HoverTool(
-            tooltips=tooltips,
+            tooltips=[
+                ("cell", "row $y{cell}, column $x{cell}"),
+                ("x, y", "$x{steps}, $y{steps}"),
+                ("counts", "@value{0,0.[00]}"),
+            ],
             formatters={
-                "$x": CustomJSHover(code=cell.format(axis="x", start=left, pitch=grid.dx)),
-                "$y": CustomJSHover(code=cell.format(axis="y", start=bottom, pitch=grid.dy)),
+                f"${axis}": CustomJSHover(args={"start": start, "pitch": pitch}, code=_COORDINATE)
+                for axis, (start, pitch) in axes.items()
             },
         )
 

@@ -558,7 +558,7 @@ def _rois(file: h5py.File, notes: list[str]) -> tuple[Roi, ...]:
         if np.isfinite([low, high]).all():
             rois.append(Roi(name, low, high))
         else:
-            notes.append(f"The region of interest {printable(name)!r} has no finite energies.")
+            notes.append(f"The region of interest {name!r} has no finite energies.")
     return tuple(rois)
 
 
@@ -652,8 +652,7 @@ def read_attributes(owner: h5py.HLObject, notes: list[str]) -> dict[str, Any]:
             attributes[decode(name)] = plain(owner.attrs[name])
         except HDF5_ERRORS as error:
             notes.append(
-                f"Attribute {printable(name)!r} of {printable(owner.name)} cannot be read: "
-                f"{reason(error)}."
+                f"Attribute {name!r} of {printable(owner.name)} cannot be read: {reason(error)}."
             )
     return attributes
 

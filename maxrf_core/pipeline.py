@@ -278,7 +278,7 @@ class Pipeline:
     def _run(self, tasks: Sequence[Any], finish: Callable[[Any], None]) -> None:
         """Compute tasks in waves; hand on the results of one while the next is computed."""
         handing_on = None
-        size = self.plan.workers * 4
+        size = self.plan.workers * 2
         for first in range(0, len(tasks), size):
             self._check_cancelled()
             results = dask.compute(

@@ -209,7 +209,7 @@ class Driver:
         """Return the lines of the spectrum plot in the browser: sum, max, raw, smoothed."""
         return [np.array(v) for v in self.page.evaluate("() => window.probe.lines('spectrum')")]
 
-    def says(self, text: str, *, timeout_ms: int = 20_000) -> None:
+    def says(self, text: str | re.Pattern[str], *, timeout_ms: int = 20_000) -> None:
         """Wait until a text is to be read on the page."""
         self.page.get_by_text(text).first.wait_for(state="visible", timeout=timeout_ms)
 

@@ -79,6 +79,22 @@ def test_tap_on_the_map_shows_the_cells_spectrum(page: Driver, scan: Scan) -> No
     assert page.marker("positions") == pytest.approx((scan.grid.x[column], scan.grid.y[row]))
 
 
+def test_hover_names_cell_place_and_value(page: Driver, scan: Scan) -> None:
+    """The tooltip reads the map that the core computed, at the cell under the pointer."""
+    row, column = 30, 21
+    page.page.mouse.move(*page.to_page("map", scan.grid.x[column], scan.grid.y[row]))
+    page.says(f"row {row}, column {column}")
+    value = scan.energy_map(*page.window())[row, column]
+    page.says(re.compile(rf"^{value:.2f}".rstrip("0").rstrip(".")))
+
+
+def test_pointer_over_positions_reads_the_nearest_spectrum(page: Driver, scan: Scan) -> None:
+    """Number and position stand above the plot, before anything is tapped."""
+    x, y = scan.positions[600]
+    page.page.mouse.move(*page.to_page("positions", x, y))
+    page.says(re.compile(r"^nearest ● [\d,]+ · x [\d,]+ · y [\d,]+$"))
+
+
 def test_sigma_follows_the_hand_while_dragging(page: Driver) -> None:
     """The smoothed line changes before the mouse button is released."""
     before = page.lines()[3]
