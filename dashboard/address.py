@@ -47,7 +47,7 @@ def encode(state: ViewState, scan_name: str) -> str:
         elif isinstance(value, bool):
             values[key] = str(int(value))
         elif isinstance(value, float):
-            values[key] = repr(value).removesuffix(".0")
+            values[key] = repr(float(value)).removesuffix(".0")
         elif value is not None:
             values[key] = str(value)
     if state.cell is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 
 import panel as pn
@@ -11,6 +10,7 @@ from panel.viewable import Viewer
 
 from .catalogue import Entry
 from .jobs import Job, job_for, start_job
+from .text import as_text
 
 __all__ = ["ConversionCard"]
 
@@ -60,7 +60,7 @@ class ConversionCard(Viewer):
             "", alert_type="error", visible=False, sizing_mode="stretch_width"
         )
         self._layout = pn.Column(
-            pmui.Typography(html.escape(title), variant="h6"),
+            pmui.Typography(as_text(title), variant="h6"),
             pmui.Typography(text),
             self._failure,
             self._bar,
@@ -106,7 +106,7 @@ class ConversionCard(Viewer):
         self._status.object = ""
         if job is None:
             return
-        self._failure.object = html.escape(job.message)
+        self._failure.object = as_text(job.message)
         if job.status == "cancelled":
             self._status.object = "Cancelled; nothing was left behind."
         elif job.status == "waiting":

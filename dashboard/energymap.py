@@ -47,10 +47,10 @@ class EnergyMapView(MarkedView):
         self._map = self._compute()
         self._latest = Latest(self._compute, self._show, self._fail)
         state.param.watch(
-            lambda _: self._latest.request(), ["window", "method", "smooth_map", "clip"]
+            lambda *_: self._latest.request(), ["window", "method", "smooth_map", "clip"]
         )
-        state.param.watch(lambda _: self._sigma_changed(), "sigma")
-        state.param.watch(lambda _: self._show_palette(), "colour_map")
+        state.param.watch(lambda *_: self._sigma_changed(), "sigma")
+        state.param.watch(lambda *_: self._show_palette(), "colour_map")
 
     # --- what is shown ------------------------------------------------------------------
 
@@ -82,13 +82,10 @@ class EnergyMapView(MarkedView):
     def element(self) -> hv.Overlay:
         """Return the map as an 8-bit image, and the mark of what is picked."""
         bounds = self.scan.grid.bounds
+        columns = self._columns()
         # HoloViews keeps row 0 of an image at the top, a scan at the bottom.
-        arrays = (self._map.levels[::-1], self._hover_values()[::-1])
-        image = hv.Image(
-            np.dstack([a.astype(np.float32) for a in arrays]),
-            bounds=bounds,
-            vdims=["level", "value"],
-        )
+        arrays = [values[0][::-1].astype(np.float32) for values in columns.values()]
+        image = hv.Image(np.dstack(arrays), bounds=bounds, vdims=list(columns))
         image = image.opts(
             cmap=palette(self.state.colour_map),
             clim=(1, 255),
@@ -105,7 +102,7 @@ class EnergyMapView(MarkedView):
             tools=["pan", "wheel_zoom", "reset"],
             active_tools=["pan", "wheel_zoom"],
             fontsize={"title": "10pt"},
-            hooks=[self._equip],
+            hooks=[self._hook(EnergyMapView._equip)],
         )
 
     def _hover(self) -> HoverTool:
@@ -124,12 +121,14 @@ class EnergyMapView(MarkedView):
             },
         )
 
-    def _hover_values(self) -> npt.NDArray[np.float32]:
+    def _columns(self) -> dict[str, list[npt.NDArray]]:
+        """Return the columns of the image's source: what is drawn, and what the hover reads."""
+        columns: dict[str, list[npt.NDArray]] = {"image": [self._map.levels]}
         if self._map.values.size <= _HOVER_CELLS:
-            return self._map.values
-        return np.full((1, 1), np.nan, dtype=np.float32)
+            columns["value"] = [self._map.values]
+        return columns
 
-    def _equip(self, plot: Any, _element: Any) -> None:
+    def _equip(self, plot: Any) -> None:
         figure = self._remember("figure", plot.state)
         figure.tags = [*figure.tags, "map"]
         quick_zoom(figure)
@@ -162,7 +161,7 @@ class EnergyMapView(MarkedView):
 
     def _show(self, scaled: ScaledMap) -> None:
         self._map = scaled
-        self._patch("map", image=[scaled.levels], value=[self._hover_values()])
+        self._patch("map", **self._columns())
         for mapper in self._each("limits"):
             mapper.update(low=scaled.low, high=scaled.high)
         for figure in self._each("figure"):

@@ -17,6 +17,7 @@ from .energymap import EnergyMapView
 from .positions import MotorPositionsView
 from .spectrum import SpectrumView
 from .state import ViewState
+from .text import as_text
 from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
 from .tuning import live, tune
 
@@ -109,15 +110,22 @@ class Explorer(Viewer):
             for label in ("from (keV)", "to (keV)")
         )
 
+        showing = False  # the fields are set one by one; between them the window is neither
+
         def show_window(*_: Any) -> None:
+            nonlocal showing
+            showing = True
             low.value, high.value = self.state.window
             chooser.value = next(
                 (label for label, window in rois.items() if window == self.state.window), own
             )
+            showing = False
 
         def take_fields(*_: Any) -> None:
+            if showing:
+                return
             if low.value is not None and high.value is not None and low.value <= high.value:
-                self.state.window = (low.value, high.value)
+                self.state.param.update(window=(low.value, high.value), notice="")
             else:
                 self.state.notice = (
                     "The energy window needs two energies, the lower one first; it stays as it was."
@@ -125,7 +133,7 @@ class Explorer(Viewer):
                 show_window()
 
         def take_roi(event: Any) -> None:
-            if event.new in rois:
+            if not showing and event.new in rois:
                 self.state.window = rois[event.new]
 
         show_window()
@@ -195,7 +203,7 @@ class Explorer(Viewer):
 def notice_of(state: ViewState) -> pmui.Alert:
     """Return the alert that shows a state's notice while there is one."""
     alert = pmui.Alert(
-        html.escape(state.notice),
+        as_text(state.notice),
         alert_type="warning",
         visible=bool(state.notice),
         closeable=True,
@@ -203,9 +211,14 @@ def notice_of(state: ViewState) -> pmui.Alert:
     )
 
     def show(event: Any) -> None:
-        alert.param.update(object=html.escape(event.new), closed=False, visible=bool(event.new))
+        alert.param.update(object=as_text(event.new), closed=False, visible=bool(event.new))
+
+    def forget(event: Any) -> None:
+        if event.new:
+            state.notice = ""  # so that it is shown again when it happens again
 
     state.param.watch(show, "notice")
+    alert.param.watch(forget, "closed")
     return alert
 
 

@@ -25,6 +25,7 @@ from .data import SharedScan, shared_scan
 from .explorer import Explorer, default_state, notice_of
 from .plots import positions_image
 from .state import ViewState
+from .text import as_text
 from .tuning import without_busy_bar
 
 __all__ = ["ScanPage", "page_for"]
@@ -112,7 +113,7 @@ def failure_page(sentence: str) -> pmui.Page:
 
 def _card(title: str, sentence: str) -> pmui.Alert:
     return pmui.Alert(
-        html.escape(sentence),
+        as_text(sentence),
         title=title,
         alert_type="error",
         sizing_mode="stretch_width",
@@ -218,7 +219,7 @@ class ScanPage:
         self._facts.object = f"<b>{html.escape(self._entry.name)}</b> · {shared.summary}"
         self._controls[:] = [explorer.controls()]
         self._main[:] = [notice_of(state), explorer.views()]
-        state.param.watch(lambda _: self._write_address_soon(), list(defaults))
+        state.param.watch(lambda *_: self._write_address_soon(), list(defaults))
 
     # --- the address --------------------------------------------------------------------
 
@@ -284,7 +285,7 @@ def _sentence(error: Exception) -> str:
 def _waiting(text: str) -> pn.Row:
     return pn.Row(
         pmui.CircularProgress(value=True, size=32),
-        pmui.Typography(html.escape(text), margin=(10, 8)),
+        pmui.Typography(as_text(text), margin=(10, 8)),
         margin=20,
     )
 

@@ -94,10 +94,10 @@ class MotorPositionsView(MarkedView):
             default_tools=["save"],
             tools=["pan", "wheel_zoom", "reset"],
             active_tools=["pan", "wheel_zoom"],
-            hooks=[self._equip],
+            hooks=[self._hook(MotorPositionsView._equip)],
         )
 
-    def _equip(self, plot: Any, _element: Any) -> None:
+    def _equip(self, plot: Any) -> None:
         figure = plot.state
         if figure in self._each("figure"):
             return

@@ -45,11 +45,11 @@ class SpectrumView(LiveView):
         self._counts = self._read_counts()
         self._moving = False
         self._reader = Latest(self._read_counts, self._show_counts, self._fail)
-        state.param.watch(lambda _: self._show_smooth(), "sigma")
-        state.param.watch(lambda _: self._reader.request(), ["spectrum", "cell", "method"])
-        state.param.watch(lambda _: self._show_window(), "window")
-        state.param.watch(lambda _: self._show_visible(), ["show_sum", "show_max"])
-        state.param.watch(lambda _: self._remake(), "log_counts")
+        state.param.watch(lambda *_: self._show_smooth(), "sigma")
+        state.param.watch(lambda *_: self._reader.request(), ["spectrum", "cell", "method"])
+        state.param.watch(lambda *_: self._show_window(), "window")
+        state.param.watch(lambda *_: self._show_visible(), ["show_sum", "show_max"])
+        state.param.watch(lambda *_: self._remake(), "log_counts")
 
     # --- what is shown ------------------------------------------------------------------
 
@@ -71,7 +71,8 @@ class SpectrumView(LiveView):
             what = f"Spectrum {self.state.spectrum:,} · {total:,.0f} counts"
         else:
             row, column = self.state.cell
-            what = f"Cell row {row}, column {column} · {total:,.1f} counts, interpolated"
+            counted = "no datum" if np.isnan(total) else f"{total:,.1f} counts, interpolated"
+            what = f"Cell row {row}, column {column} · {counted}"
         return f"{what} · smoothing {self.sigma_text}"
 
     @property
@@ -138,10 +139,10 @@ class SpectrumView(LiveView):
             tools=["xpan", "xwheel_zoom", "xbox_zoom", "reset"],
             active_tools=["xpan", "xwheel_zoom"],
             fontsize={"title": "10pt", "legend": "9pt"},
-            hooks=[self._equip],
+            hooks=[self._hook(SpectrumView._equip)],
         )
 
-    def _equip(self, plot: Any, _element: Any) -> None:
+    def _equip(self, plot: Any) -> None:
         figure = self._remember("figure", plot.state)
         figure.tags = [*figure.tags, "spectrum"]
         quick_zoom(figure)

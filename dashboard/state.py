@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import param
 
@@ -14,6 +15,17 @@ __all__ = ["MAX_SIGMA", "ViewState"]
 
 MAX_SIGMA = 30.0
 """Upper end of the sigma slider, in channels."""
+
+
+class EnergyWindow(param.Range):
+    """A pair of finite energies in keV, the lower one first."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        low, high = val
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            msg = f"the energy window is {low!r} to {high!r} keV; expected the lower energy first."
+            raise ValueError(msg)
 
 
 class ViewState(param.Parameterized):
@@ -30,7 +42,7 @@ class ViewState(param.Parameterized):
         label="Smoothing sigma (channels)",
         doc="Standard deviation of the Gaussian over channels; 0 shows the counts as they are.",
     )
-    window = param.Range(
+    window = EnergyWindow(
         default=(6.2, 6.6),
         label="Energy window (keV)",
         doc="Low and high energy in keV; the map sums channels in [low, high).",
@@ -81,15 +93,6 @@ class ViewState(param.Parameterized):
         label="Notice",
         doc="What went wrong last, in a sentence for the visitor; empty when all is well.",
     )
-
-    @param.depends("window", watch=True, on_init=True)
-    def _check_window(self) -> None:
-        low, high = self.window
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            msg = (
-                f"the energy window is {low!r} to {high!r} keV; expected two energies, lower first."
-            )
-            raise ValueError(msg)
 
     def pick_spectrum(self, index: int) -> None:
         """Show a measured spectrum."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ from .state import ViewState
 from .theme import COLOURS
 
 __all__ = ["LiveView", "MarkedView", "is_inside"]
+
+_SHOWN_AT_ONCE = 8  # a notebook may show one view in several cells
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ class LiveView(Viewer):
         super().__init__()
         self.shared, self.scan, self.state = shared, shared.scan, state
         self._models: dict[str, weakref.WeakSet[Model]] = {}
-        self._panes: weakref.WeakSet[pn.pane.HoloViews] = weakref.WeakSet()
+        self._panes: deque[pn.pane.HoloViews] = deque(maxlen=_SHOWN_AT_ONCE)
 
     def element(self) -> hv.core.Dimensioned:
         """Return the plot of the present state as a HoloViews element."""
@@ -52,7 +55,7 @@ class LiveView(Viewer):
         pane = pn.pane.HoloViews(
             self.element(), sizing_mode="stretch_both", linked_axes=False, min_height=180
         )
-        self._panes.add(pane)
+        self._panes.append(pane)
         return pane
 
     def _remake(self) -> None:
@@ -63,8 +66,23 @@ class LiveView(Viewer):
     def _keep(self, name: str, handle: str = "source") -> Callable[[Any, Any], None]:
         """Return a hook that remembers a Bokeh model of the plot under a name."""
 
+        def keep(view: LiveView, plot: Any) -> None:
+            view._remember(name, plot.handles[handle])
+
+        return self._hook(keep)
+
+    def _hook(self, function: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        """Return a plot hook that calls ``function(view, plot)`` while this view lives.
+
+        HoloViews keeps the options of elements, hooks included, in a cache of the process
+        (`holoviews.Store`); one that held on to its view would keep every visitor's for ever.
+        """
+        reference = weakref.ref(self)
+
         def hook(plot: Any, _element: Any) -> None:
-            self._remember(name, plot.handles[handle])
+            view = reference()
+            if view is not None:
+                function(view, plot)
 
         return hook
 
@@ -108,7 +126,7 @@ class MarkedView(LiveView):
 
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
-        state.param.watch(lambda _: self._show_marker(), ["spectrum", "cell"])
+        state.param.watch(lambda *_: self._show_marker(), ["spectrum", "cell"])
 
     def marked_at(self) -> tuple[float, float]:
         """Return the motor position of the picked cell or spectrum."""

@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from .crono import (
+from .crono import CronoScan, DatasetList, read_crono
+from .crono_metadata import read_metadata
+from .errors import CronoFileError
+from .hdf5 import (
     HDF5_ERRORS,
-    CronoScan,
-    DatasetList,
     compression,
     decode,
     open_hdf5,
     plain,
     printable,
     read_attributes,
-    read_crono,
-    read_metadata,
     reason,
 )
-from .errors import CronoFileError
 
 if TYPE_CHECKING:
     from os import PathLike

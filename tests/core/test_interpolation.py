@@ -230,7 +230,7 @@ def test_a_cell_without_a_spectrum_nearby_is_nan(method):
 @pytest.mark.parametrize(("beyond", "is_empty"), [(-1e-6, False), (1e-6, True)])
 def test_a_datum_reaches_one_and_a_half_pitches(method, beyond, is_empty):
     """The reach is counted in pitches, on each axis its own."""
-    for target in ((1000 * (MAX_DISTANCE + beyond), 0.0), (0.0, 500 * (MAX_DISTANCE + beyond))):
+    for target in ((1000 * (1.5 + beyond), 0.0), (0.0, 500 * (1.5 + beyond))):
         raster = point_raster([[-500, 0], [0, 0], [-500, -500], [0, -500]], [target])
         operator = build_operator(method, raster)
         assert bool(operator.empty[0, 0]) is is_empty

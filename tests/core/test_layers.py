@@ -24,6 +24,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("store",),
         ("table",),
         ("combine",),
+        ("hdf5",),
+        ("crono_datasets",),
+        ("crono_metadata",),
         ("crono",),
         ("lines", "raster", "strokes"),
         ("components", "glyphs"),
@@ -39,7 +42,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     # From the bottom to the top; modules of one tuple do not import each other.
     "dashboard": (
-        ("theme", "tuning", "catalogue", "jobs"),
+        ("theme", "tuning", "catalogue", "jobs", "text"),
         ("plots", "data", "latest", "conversion_card"),
         ("state",),
         ("view", "address"),

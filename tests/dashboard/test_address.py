@@ -1,0 +1,261 @@
+"""The address is anybody's to write: it is read key by key, and never trusted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dashboard.address import decode, encode, read_query
+from dashboard.data import SharedScan
+from dashboard.explorer import check_picks
+from dashboard.state import MAX_SIGMA, ViewState
+from dashboard.theme import COLOUR_MAPS
+from maxrf_core import METHODS
+
+DEFAULTS: dict[str, Any] = {
+    name: value
+    for name, value in ViewState().param.values().items()
+    if name not in ("name", "notice")
+}
+
+GOOD = {
+    "sigma": ("3.5", {"sigma": 3.5}),
+    "window": ("6.1~6.5", {"window": (6.1, 6.5)}),
+    "method": ("linear", {"method": "linear"}),
+    "smooth": ("1", {"smooth_map": True}),
+    "colours": ("magma", {"colour_map": "magma"}),
+    "clip": ("1~98", {"clip": (1.0, 98.0)}),
+    "log": ("1", {"log_counts": True}),
+    "sum": ("0", {"show_sum": False}),
+    "max": ("1", {"show_max": True}),
+    "spectrum": ("17", {"spectrum": 17}),
+    "cell": ("3~4", {"cell": (3, 4)}),
+}
+
+
+KEYS = list(GOOD)
+"""The keys of the address that hold the view."""
+
+
+def ends(shared: SharedScan) -> tuple[float, float]:
+    """Return the first and last energy of a scan."""
+    return float(shared.scan.energies[0]), float(shared.scan.energies[-1])
+
+
+@st.composite
+def states(draw: st.DrawFn, shared: SharedScan) -> ViewState:
+    """Draw a view that a visitor can reach with the page's own controls."""
+    low, high = ends(shared)
+    energy = st.floats(low, high) | st.sampled_from([low, high])
+    height, width = shared.scan.grid.shape
+    cells = st.tuples(st.integers(0, height - 1), st.integers(0, width - 1))
+    return ViewState(
+        sigma=draw(st.floats(0, MAX_SIGMA)),
+        window=tuple(sorted(draw(st.tuples(energy, energy)))),
+        method=draw(st.sampled_from(list(METHODS))),
+        smooth_map=draw(st.booleans()),
+        colour_map=draw(st.sampled_from(COLOUR_MAPS)),
+        clip=tuple(sorted(draw(st.tuples(*[st.floats(0, 100)] * 2)))),
+        log_counts=draw(st.booleans()),
+        show_sum=draw(st.booleans()),
+        show_max=draw(st.booleans()),
+        spectrum=draw(st.integers(0, shared.scan.n_spectra - 1)),
+        cell=draw(st.none() | cells),
+    )
+
+
+@given(data=st.data())
+def test_any_view_survives_the_address(shared: SharedScan, data: st.DataObject) -> None:
+    """Encoded and decoded it is the same view, to seven digits, without a notice."""
+    state = data.draw(states(shared))
+    values, notices = decode(read_query(encode(state, "scan")), shared, DEFAULTS)
+    assert notices == []
+    expected = {name: getattr(state, name) for name in DEFAULTS}
+    if state.cell is not None:
+        expected["spectrum"] = DEFAULTS["spectrum"]  # the cell is shown, not a spectrum
+    for name in ("sigma", "window", "clip"):
+        found, wanted = values.pop(name), expected.pop(name)
+        assert found == pytest.approx(wanted, rel=1e-6, abs=1e-6)
+    assert values == expected
+
+
+@given(data=st.data())
+def test_an_address_read_and_written_again_is_the_same_address(
+    shared: SharedScan, data: st.DataObject
+) -> None:
+    """Else going back in the browser would write a new entry, and never come further."""
+    query = encode(data.draw(states(shared)), "scan")
+    values, _ = decode(read_query(query), shared, DEFAULTS)
+    assert encode(ViewState(**values), "scan") == query
+
+
+def test_a_window_dragged_beyond_the_energies_is_not_lost(shared: SharedScan) -> None:
+    """The box on the spectrum can be pulled past both ends of the axis."""
+    low, high = ends(shared)
+    for window in ((low - 0.7, 3.0), (40.0, high + 0.7), (low - 0.7, high + 0.7)):
+        query = read_query(encode(ViewState(window=window), "scan"))
+        values, notices = decode(query, shared, DEFAULTS)
+        assert notices == []
+        seen = np.clip(values["window"], low, high)
+        np.testing.assert_allclose(seen, np.clip(window, low, high), atol=1e-5)
+
+
+def test_numbers_of_numpy_are_numbers(shared: SharedScan) -> None:
+    """A state can be set from Python with what a computation gave."""
+    low, high = np.array([6.1, 6.5])
+    state = ViewState(sigma=np.float64(3.5), window=(low, high), spectrum=int(np.int64(17)))
+    values, notices = decode(read_query(encode(state, "scan")), shared, DEFAULTS)
+    assert notices == []
+    assert (values["sigma"], values["window"]) == (3.5, (6.1, 6.5))
+
+
+@given(name=st.text())
+@example("a scan & its <name>?=#~+%20")
+@example("ünï 漢 ٣")
+def test_any_name_of_a_scan_survives_the_address(name: str) -> None:
+    """Names are file names: they hold whatever the file system allows."""
+    query = encode(ViewState(), name)
+    assert read_query(query)["scan"] == name
+    assert query.isascii()
+    assert not set(query) & set(" <>\"'#")
+
+
+ODD = {
+    "empty": "",
+    "blank": " ",
+    "not a number": "nan",
+    "a pair of nothing": "nan~nan",
+    "infinite": "inf",
+    "infinite pair": "-inf~inf",
+    "overflowing": "1e999",
+    "huge": "1e300",
+    "huge pair": "1e300~1e301",
+    "negative": "-7",
+    "negative pair": "-7~-6",
+    "other digits": "٣",
+    "a pair of other digits": "٣~٤",
+    "wide digits": "３",
+    "superscript": "²",
+    "underscores": "1_0",
+    "hexadecimal": "0x10",
+    "too few": "~",
+    "too many": "1~2~3",
+    "the wrong way round": "99~1",
+    "a second question mark": "1?b=2",
+    "a word": "true",
+    "a null byte": "1\x00",
+    "html": "<script>alert(1)</script>",
+    "markdown": "![x](http://example.org/x.png)",
+    "a path": "../../etc/passwd",
+}
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("key", KEYS)
+def test_a_value_without_meaning_falls_back_alone(shared: SharedScan, key: str, text: str) -> None:
+    """One bad key costs that key, and one sentence that names it; the others hold."""
+    query = {name: good for name, (good, _) in GOOD.items()} | {key: text}
+    values, notices = decode(query, shared, DEFAULTS)
+    expected = dict(DEFAULTS)
+    for name, (_, parameters) in GOOD.items():
+        if name != key:
+            expected |= parameters
+    assert values == expected
+    (notice,) = notices
+    assert notice.startswith(f"{key}=")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_good_value_is_taken(shared: SharedScan, key: str) -> None:
+    """The counterpart: what the page itself writes is understood, key by key."""
+    text, parameters = GOOD[key]
+    values, notices = decode({key: text}, shared, DEFAULTS)
+    assert values == DEFAULTS | parameters
+    assert notices == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_value_that_is_too_long_is_refused_not_cut(shared: SharedScan, key: str) -> None:
+    """The beginning of a long text may make sense; the text does not."""
+    long = GOOD[key][0] + "0" * 300 + "x"
+    values, notices = decode({key: long}, shared, DEFAULTS)
+    assert values == DEFAULTS
+    (notice,) = notices
+    assert len(notice) < 150
+
+
+def test_missing_keys_are_no_fault(shared: SharedScan) -> None:
+    """A bare address shows the first look, silently; unknown keys belong to others."""
+    values, notices = decode({"utm_source": "mail", "theme": "dark"}, shared, DEFAULTS)
+    assert values == DEFAULTS
+    assert notices == []
+
+
+def test_limits_are_the_scans(shared: SharedScan) -> None:
+    """The last spectrum and the last cell exist, the next ones do not."""
+    height, width = shared.scan.grid.shape
+    last = {"spectrum": f"{shared.scan.n_spectra - 1}", "cell": f"{height - 1}~{width - 1}"}
+    values, notices = decode(last, shared, DEFAULTS)
+    assert values["spectrum"] == shared.scan.n_spectra - 1
+    assert values["cell"] == (height - 1, width - 1)
+    assert notices == []
+    beyond = [
+        {"spectrum": f"{shared.scan.n_spectra}"},
+        {"cell": f"{height}~0"},
+        {"cell": f"0~{width}"},
+        {"cell": f"{width - 1}~{height - 1}"},  # row and column changed over
+    ]
+    for query in beyond:
+        values, notices = decode(query, shared, DEFAULTS)
+        assert values == DEFAULTS
+        assert len(notices) == 1
+
+
+def test_the_last_of_a_repeated_key_counts(shared: SharedScan) -> None:
+    """As in the request that tornado parses; the others are not looked at."""
+    query = read_query("?sigma=1&sigma=rubbish&sigma=2.5")
+    assert decode(query, shared, DEFAULTS) == (DEFAULTS | {"sigma": 2.5}, [])
+    query = read_query("?sigma=1&sigma=")
+    values, notices = decode(query, shared, DEFAULTS)
+    assert values == DEFAULTS
+    assert len(notices) == 1
+
+
+NEARLY = st.text(alphabet="0123456789.~-+einfa_ ?&=%٣", max_size=12)
+
+
+def accepted(shared: SharedScan, query: dict[str, str]) -> None:
+    """Decode a query, and let everything that uses the view use it."""
+    values, notices = decode(query, shared, DEFAULTS)
+    state = ViewState(**values)
+    check_picks(shared, state)
+    low, high = state.window
+    assert math.isfinite(low)
+    assert low <= high
+    assert shared.scan.energy_map(low, high, method="selected").shape == shared.scan.grid.shape
+    assert all(len(notice) < 250 for notice in notices)
+
+
+@given(search=st.text() | NEARLY)
+@example("?" * 300)
+@example("&" * 20_000)
+@example("=&" * 500)
+@example("a=1?b=2&sigma=3")
+@example("?sigma=%ff%fe&window=%00~%00")
+@example("?sigma=%u0031&cell=%D9%A3~1")
+@example("?" + urlencode({"sigma": "9" * 5000}))
+def test_no_query_string_raises(shared: SharedScan, search: str) -> None:
+    """Whatever stands in the address, a visitor gets a view that can be drawn."""
+    accepted(shared, read_query(search))
+
+
+@given(query=st.dictionaries(st.sampled_from(KEYS), st.text() | NEARLY))
+def test_no_value_raises(shared: SharedScan, query: dict[str, str]) -> None:
+    """The same with known keys and texts that are nearly numbers."""
+    accepted(shared, query)

@@ -1,0 +1,210 @@
+"""Gestures that come faster than they can be drawn, against a real server session."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import panel as pn
+import pytest
+from visitor import Session, served, until
+
+from dashboard.latest import Latest
+
+
+class Bench:
+    """A `Latest` whose computation can be held up.
+
+    Computing returns the state as it was when the computation began.
+    """
+
+    def __init__(self) -> None:
+        self.state = 0
+        self.computed: list[int] = []
+        self.shown: list[int] = []
+        self.failed: list[Exception] = []
+        self.threads: set[int] = set()
+        self.began = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.faults: dict[int, Exception] = {}
+        self.latest = Latest(self._compute, self.shown.append, self.failed.append)
+
+    def _compute(self) -> int:
+        self.threads.add(threading.get_ident())
+        state = self.state
+        self.computed.append(state)
+        self.began.set()
+        assert self.gate.wait(20)
+        if state in self.faults:
+            raise self.faults[state]
+        return state
+
+    def want(self, state: int) -> None:
+        """Ask for a state, as a gesture does."""
+        self.state = state
+        self.latest.request()
+
+
+def in_session(scenario: Callable[[Bench, Session], Awaitable[None]]) -> Bench:
+    """Play a scenario of a visitor's session, and return what happened."""
+    bench = Bench()
+
+    async def play() -> None:
+        async with served(pn.Row) as session:
+            await scenario(bench, session)
+
+    asyncio.run(play())
+    return bench
+
+
+def test_outside_a_session_a_result_is_shown_at_once() -> None:
+    """In a notebook the next line of a cell sees the new map."""
+    bench = Bench()
+    bench.want(3)
+    assert bench.shown == [3]
+    bench.want(4)
+    assert bench.shown == [3, 4]
+    assert bench.threads == {threading.get_ident()}
+
+
+def test_outside_a_session_a_failure_is_handed_on_and_forgotten() -> None:
+    """The exception goes to `fail`, nothing is shown for it, and the next request works."""
+    bench = Bench()
+    bench.faults[1] = KeyError("what happened")
+    bench.want(1)
+    bench.want(2)
+    assert bench.failed == [bench.faults[1]]
+    assert bench.shown == [2]
+
+
+def test_requests_in_one_moment_are_one_computation() -> None:
+    """A drag sends both edges of a window; the state in between is nobody's."""
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        for state in (1, 2, 3):
+            await session.do(lambda state=state: bench.want(state))
+        await until(lambda: bench.shown)
+
+    assert in_session(scenario).computed == [3]
+
+
+def test_requests_during_a_computation_are_one_more_with_the_newest_state() -> None:
+    """Twenty mouse moves while a map is computed cost one map, not twenty."""
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        bench.gate.clear()
+        await session.do(lambda: bench.want(1))
+        await until(bench.began.is_set)
+        for state in range(2, 22):
+            await session.do(lambda state=state: bench.want(state))
+        bench.gate.set()
+        await until(lambda: 21 in bench.shown)
+
+    bench = in_session(scenario)
+    assert bench.computed == [1, 21]
+    assert bench.shown == [1, 21]
+
+
+def test_a_request_after_the_end_computes_again() -> None:
+    """The loop that served the last one is over, and a new one starts."""
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        for state in (1, 2):
+            await session.do(lambda state=state: bench.want(state))
+            await until(lambda state=state: bench.shown[-1:] == [state])
+            await until(lambda: not bench.latest._running)
+
+    assert in_session(scenario).shown == [1, 2]
+
+
+def test_the_server_goes_on_while_one_visitor_computes() -> None:
+    """The computation runs in another thread, without the document's lock."""
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        bench.gate.clear()
+        await session.do(lambda: bench.want(1))
+        await until(bench.began.is_set)
+        answered = await asyncio.wait_for(session.do(lambda: "answered"), 20)
+        assert answered == "answered"
+        assert bench.shown == []
+        bench.gate.set()
+        await until(lambda: bench.shown)
+
+    assert threading.get_ident() not in in_session(scenario).threads
+
+
+def test_results_are_shown_on_the_servers_thread_with_the_lock() -> None:
+    """Models are changed there and then only; Bokeh refuses a change without the lock."""
+    seen: list[tuple[int, bool, bool]] = []
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        def show(_result: int) -> None:
+            locked = session.server._pending_writes is not None
+            seen.append((threading.get_ident(), locked, pn.state.curdoc is session.document))
+            session.document.title = "changed"
+
+        latest = Latest(bench._compute, show, bench.failed.append)
+        await session.do(latest.request)
+        await until(lambda: seen)
+
+    bench = in_session(scenario)
+    assert seen == [(threading.get_ident(), True, True)]
+    assert bench.failed == []
+
+
+def test_a_failing_computation_does_not_end_the_answers() -> None:
+    """`fail` is told, and the next gesture is served; so is one that came meanwhile."""
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        bench.faults |= {1: ValueError("one"), 3: ValueError("three")}
+        bench.gate.clear()
+        await session.do(lambda: bench.want(1))
+        await until(bench.began.is_set)
+        await session.do(lambda: bench.want(2))
+        bench.gate.set()
+        await until(lambda: bench.shown == [2])
+        await until(lambda: not bench.latest._running)
+        await session.do(lambda: bench.want(3))
+        await until(lambda: len(bench.failed) == 2)
+        await session.do(lambda: bench.want(4))
+        await until(lambda: bench.shown == [2, 4])
+
+    bench = in_session(scenario)
+    assert bench.failed == [bench.faults[1], bench.faults[3]]
+
+
+def test_a_drawing_that_fails_does_not_end_the_answers(caplog: pytest.LogCaptureFixture) -> None:
+    """The error is logged, not lost, and the next result is drawn."""
+    shown: list[int] = []
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        def show(result: int) -> None:
+            if result == 1:
+                raise ValueError("cannot draw")
+            shown.append(result)
+
+        bench.latest = Latest(bench._compute, show, bench.failed.append)
+        await session.do(lambda: bench.want(1))
+        await until(lambda: bench.computed == [1] and not bench.latest._running)
+        await session.do(lambda: bench.want(2))
+        await until(lambda: shown == [2])
+
+    in_session(scenario)
+    assert "cannot draw" in caplog.text
+
+
+def test_a_visitor_who_leaves_during_a_computation_leaves_nothing_running() -> None:
+    """Else each such page keeps a task that waits for ever, and with it the views."""
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        others = asyncio.all_tasks()
+        bench.gate.clear()
+        await session.do(lambda: bench.want(1))
+        await until(bench.began.is_set)
+        await session.leave()
+        bench.gate.set()
+        await until(lambda: asyncio.all_tasks() <= others)
+
+    assert in_session(scenario).shown == []

@@ -1,0 +1,195 @@
+"""The private names that the page leans on: each test fails when a version takes one away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import holoviews as hv
+import panel as pn
+import panel_material_ui as pmui
+import pytest
+from bokeh.application import Application
+from bokeh.core.types import ID
+from bokeh.plotting import figure
+from bokeh.server.server import Server
+from bokeh.server.views.ws import WSHandler
+from bokeh.util.token import generate_jwt_token
+from holoviews.plotting.bokeh.callbacks import Callback, RangeXYCallback
+from panel.reactive import Syncable
+from panel.util.parameters import edit_readonly
+from tornado.ioloop import IOLoop
+from tornado.websocket import WebSocketHandler, websocket_connect
+from visitor import served, until
+
+from dashboard.tuning import LIVE_DEBOUNCE_MS, live, quick_zoom, tune, without_busy_bar
+
+STOCK_DEBOUNCE_MS = 50
+
+
+def test_panel_still_waits_before_it_takes_a_value() -> None:
+    """If the stock delay changes or goes, `live` is to be measured again."""
+    assert Syncable._debounce == STOCK_DEBOUNCE_MS
+
+
+@pytest.mark.parametrize("make", [pmui.FloatSlider, pmui.RangeSlider, pmui.FloatInput])
+def test_a_live_widget_hands_its_value_over_after_its_own_delay(make: type) -> None:
+    """Panel reads `_debounce` from the widget when the browser sends a value, and nothing else."""
+
+    async def scenario() -> list[int]:
+        async with served(lambda: live(make(start=0.0, end=9.0))) as session:
+            delays: list[int] = []
+            add = session.document.add_timeout_callback
+
+            def remember(callback: Callable[[], object], milliseconds: int) -> object:
+                delays.append(milliseconds)
+                return add(callback, milliseconds)
+
+            session.document.add_timeout_callback = remember
+            sent = [2.0, 3.0] if make is pmui.RangeSlider else 3.0
+            await session.do(lambda: session.change(session.root.data, value=sent))
+            await until(lambda: session.shown.value in (3.0, (2.0, 3.0)))
+            return delays
+
+    assert asyncio.run(scenario()) == [LIVE_DEBOUNCE_MS]
+    assert LIVE_DEBOUNCE_MS < STOCK_DEBOUNCE_MS
+
+
+def test_a_live_widget_merges_the_values_that_arrive_within_its_delay() -> None:
+    """The delay is what keeps a drag from building up a backlog: the newest value wins."""
+
+    async def scenario() -> list[float]:
+        async with served(lambda: live(pmui.FloatSlider(start=0.0, end=99.0))) as session:
+            seen: list[float] = []
+            session.shown.param.watch(lambda event: seen.append(event.new), "value")
+            for value in range(1, 41):
+                await session.do(partial(session.change, session.root.data, value=float(value)))
+            await until(lambda: seen)
+            return seen
+
+    assert asyncio.run(scenario()) == [40.0]
+
+
+def test_only_the_live_widget_is_made_live() -> None:
+    """The delay is set on the instance; other people's widgets keep theirs."""
+    live(pmui.FloatSlider())
+    assert pmui.FloatSlider._debounce == STOCK_DEBOUNCE_MS
+    assert pmui.FloatSlider()._debounce == STOCK_DEBOUNCE_MS
+
+
+def test_lines_are_drawn_without_webgl() -> None:
+    """HoloViews still has the switch, and a figure that it makes does as it says."""
+    assert hv.renderer("bokeh").webgl is False
+    plot = hv.renderer("bokeh").get_plot(hv.Curve([1, 3, 2]))
+    assert plot.state.output_backend == "canvas"
+
+
+def test_webgl_is_what_tune_switched_off() -> None:
+    """Without `tune` a figure would be drawn with WebGL: the switch still does something."""
+    renderer = hv.renderer("bokeh").instance(webgl=True)
+    assert renderer.get_plot(hv.Curve([1, 3, 2])).state.output_backend == "webgl"
+
+
+def test_zoom_delay_of_holoviews_is_lowered_and_read() -> None:
+    """`RangeXYCallback.debounce` is set, and `process_on_event` is what waits for it."""
+    assert RangeXYCallback.debounce == 20
+    assert Callback.debounce is None
+
+    async def seconds(debounce: int) -> float:
+        callback = object.__new__(RangeXYCallback)
+        callback.debounce = debounce
+        callback._event_queue, callback._active = [], True
+        callback._set_busy = lambda _busy: None
+        now = time.perf_counter()
+        callback._queue = [("change", now)]
+        await callback.process_on_event()
+        return time.perf_counter() - now
+
+    assert asyncio.run(seconds(200)) >= 0.2
+    assert asyncio.run(seconds(20)) < 0.2
+
+
+def test_a_wheel_zoom_is_reported_early() -> None:
+    """Bokeh's figure still has `lod_timeout`, and its default is what makes it worth setting."""
+    plot = figure()
+    assert plot.lod_timeout == 500
+    quick_zoom(plot)
+    assert plot.lod_timeout == 50
+    assert plot.toolbar.logo is None
+
+
+def test_a_visitors_websocket_has_nagles_delay_switched_off() -> None:
+    """The socket that Bokeh's server really talks through has TCP_NODELAY set."""
+
+    async def scenario() -> int:
+        server = Server(Application(), io_loop=IOLoop.current(), port=0, address="127.0.0.1")
+        server.start()
+        token = generate_jwt_token(ID("visitor"))
+        url = f"ws://127.0.0.1:{server.port}/ws"
+        browser = await websocket_connect(url, subprotocols=["bokeh", token])
+        await browser.read_message()  # the server answers when it has opened the session
+        (connection,) = server._tornado._clients
+        stream = connection._socket.ws_connection.stream
+        option = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        browser.close()
+        await until(lambda: not server._tornado._clients)
+        server.stop()
+        server._http.stop()
+        await server._http.close_all_connections()
+        return option
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_tornado_still_has_the_switch() -> None:
+    """`set_nodelay` is tornado's, public, and takes one value."""
+    assert WSHandler.set_nodelay is WebSocketHandler.set_nodelay
+    assert "set_nodelay" in vars(WebSocketHandler)
+
+
+def test_tuning_twice_wraps_once() -> None:
+    """`panel serve` runs main.py for each visitor: `open` must not grow with them."""
+    opened = WSHandler.open
+    tune()
+    assert WSHandler.open is opened
+    assert opened.maxrf_no_delay is True
+
+
+def test_containers_keep_the_sizing_they_were_given() -> None:
+    """Panel would stretch a column because a child stretches, and log a warning each time."""
+    assert pn.config.respect_explicit_sizing is True
+    column = pn.Column(pn.Column(sizing_mode="stretch_both"), sizing_mode="stretch_width")
+    assert column.get_root().sizing_mode == "stretch_width"
+
+
+@pytest.fixture
+def flip_busy() -> Iterator[Callable[[bool], None]]:
+    """Return a function that sets Panel's busy flag as an event of the server does."""
+
+    def flip(busy: bool) -> None:
+        with edit_readonly(pn.state):
+            pn.state.busy = busy
+
+    yield flip
+    flip(False)
+
+
+def test_a_stock_page_follows_the_busy_state(flip_busy: Callable[[bool], None]) -> None:
+    """If it does so no more, `without_busy_bar` can go."""
+    page = pmui.Page()
+    flip_busy(True)
+    assert page.busy is True
+
+
+def test_our_page_is_cut_off_from_the_busy_state(flip_busy: Callable[[bool], None]) -> None:
+    """Each flip would walk all models of the page, twice for each value of a dragged slider."""
+    page = without_busy_bar(pmui.Page())
+    changes: list[object] = []
+    page.param.watch(changes.append, "busy")
+    flip_busy(True)
+    assert page.busy is False
+    assert changes == []
+    assert page.busy_indicator is None
