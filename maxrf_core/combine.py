@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from .compiled import compiled
 from .interpolation import Operator
 from .smoothing import smooth_spectra
 from .table import CountsTable
@@ -13,7 +13,7 @@ from .table import CountsTable
 __all__ = ["cube_block"]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _combine(indptr, columns, weights, spectra, out):  # noqa: ANN001, ANN202
     for cell in range(out.shape[0]):
         if indptr[cell] == indptr[cell + 1]:

@@ -6,16 +6,17 @@ arrays that the caller owns: a block is as large as memory allows, so it is made
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from .compiled import compiled
 
 __all__ = ["add_weighted", "block_statistics", "sum_channels", "transpose_counts"]
 
 _TILE = 64  # a tile of 64 x 64 uint16 counts is 8 KiB: source and target fit the L1 cache
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def transpose_counts(counts, by_channel, start):  # noqa: ANN001, ANN201
     """Write spectra into the columns of a by-channel array, tile by tile.
 
@@ -38,7 +39,7 @@ def transpose_counts(counts, by_channel, start):  # noqa: ANN001, ANN201
                     by_channel[j, start + i] = counts[i, j]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def block_statistics(counts, total, highest, per_spectrum):  # noqa: ANN001, ANN201
     """Add up a block of spectra.
 
@@ -65,7 +66,7 @@ def block_statistics(counts, total, highest, per_spectrum):  # noqa: ANN001, ANN
         per_spectrum[i] = spectrum_total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def sum_channels(by_channel, out):  # noqa: ANN001, ANN201
     """Add the counts of some channels to a running sum.
 
@@ -81,7 +82,7 @@ def sum_channels(by_channel, out):  # noqa: ANN001, ANN201
             out[i] += by_channel[j, i]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def add_weighted(by_channel, weights, out):  # noqa: ANN001, ANN201
     """Add the weighted counts of some channels to a running sum.
 

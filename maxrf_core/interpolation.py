@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.spatial import Delaunay, QhullError, cKDTree
+from threadpoolctl import threadpool_limits
 
 from .errors import ParameterError
 from .grid import Grid
@@ -315,14 +316,17 @@ def _linear(raster: Raster) -> _Entries:
     distances, nearest = cKDTree(places.points).query(raster.targets)
     near = distances <= MAX_DISTANCE
     try:
-        triangulation = Delaunay(places.points)
+        # Each triangle is a 2 x 2 system of its own: threads of BLAS would only wait for
+        # each other, for half a minute on a machine that is busy.
+        with threadpool_limits(1, "blas"):
+            triangulation = Delaunay(places.points)
+            simplices = triangulation.find_simplex(raster.targets)
     except QhullError:  # fewer than three places, or all on one line
         if len(places.points) < 2:
             return _nearest(raster)
         corners, weights = _along_line(places.points, raster.targets)
         inside = near
     else:
-        simplices = triangulation.find_simplex(raster.targets)
         # Sliver triangles along a straight border can be degenerate: their transform is NaN.
         weights = _barycentric(triangulation, raster.targets, simplices)
         inside = near & (simplices >= 0) & np.isfinite(weights).all(axis=1)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
+
+from .compiled import compiled
 
 __all__ = ["Covariance", "fit_covariance", "kriging_weights", "leave_one_out_error"]
 
@@ -46,7 +47,7 @@ class Covariance:
         return asdict(self)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _weights(points, nuggets, neighbours, distances, length, out):  # noqa: ANN001, ANN202
     m, k = neighbours.shape
     scale = np.sqrt(3.0) / length

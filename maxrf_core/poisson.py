@@ -13,10 +13,10 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from .compiled import compiled
 from .simulation_parameters import BLOCK_SPECTRA
 from .truth import SimulatedScan
 
@@ -113,7 +113,7 @@ def _alias_tables(templates: FloatArray) -> AliasTables:
     return thresholds, aliases
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _throw_counts(generator, numbers, thresholds, aliases, counts):  # noqa: ANN001, ANN202
     """Throw `numbers` (m, k) of each component's counts into `counts` (m, c), clipped to uint16."""
     n_channels = thresholds.shape[1]

@@ -7,10 +7,10 @@ numbers as `scipy.ndimage.gaussian_filter1d`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from .compiled import compiled
 from .errors import ParameterError
 
 __all__ = ["TRUNCATE", "gaussian_kernel", "sigma_to_fwhm", "smooth_spectra", "smooth_window"]
@@ -77,7 +77,7 @@ def gaussian_kernel(sigma: float) -> npt.NDArray[np.float64]:
     return weights / weights.sum()
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled(fastmath={"contract", "reassoc", "nsz"})
 def _scatter(spectra, kernel, out):  # noqa: ANN001, ANN202 - numba infers the types
     n, c = spectra.shape
     width = kernel.shape[0]

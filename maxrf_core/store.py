@@ -33,6 +33,7 @@ __all__ = ["COUNTS_CODEC", "FLOAT_CODEC", "ChunkSource", "ZipstoreReader", "Zips
 COUNTS_CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.SHUFFLE)
 FLOAT_CODEC = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
 
+_LARGEST_CHUNK = 2**28  # bytes; Blosc takes less than 2 GiB at a time
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # entries carry no clock: equal input makes equal files
 _LOCAL_HEADER = 30  # bytes of a zip local file header before the name (APPNOTE.TXT, 4.3.7)
 
@@ -207,12 +208,22 @@ class ZipstoreWriter:
         attributes: dict[str, Any] | None = None,
         codec: Any = COUNTS_CODEC,
     ) -> None:
-        """Declare and write a small array in one chunk."""
+        """Declare and write an array that is in memory, in chunks along its first axis."""
+        rows = len(values)
+        if values.nbytes > _LARGEST_CHUNK:
+            rows = max(1, _LARGEST_CHUNK * rows // values.nbytes)
         self.create_array(
-            name, shape=values.shape, dtype=values.dtype, codec=codec, attributes=attributes
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=(rows, *values.shape[1:]),
+            codec=codec,
+            attributes=attributes,
         )
         if values.size:
-            self.write_chunk(name, (0,) * values.ndim, values)
+            for number, start in enumerate(range(0, len(values), rows)):
+                index = (number, *(0,) * (values.ndim - 1))
+                self.write_chunk(name, index, values[start : start + rows])
 
     def _append(self, key: str, data: bytes) -> None:
         info = zipfile.ZipInfo(key, _ZIP_DATE)

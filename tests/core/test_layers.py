@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "maxrf_core": (
         ("errors",),
-        ("schema",),
+        ("schema", "compiled"),
         ("progress",),
         ("smoothing", "counts", "grid"),
         ("kriging",),
