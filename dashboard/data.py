@@ -152,7 +152,7 @@ def shared_scan(path: Path) -> SharedScan:
     Returns
     -------
     SharedScan
-        Open as long as anybody holds it; the last four are kept open.
+        Open as long as anybody holds it; the last four asked for are kept open.
 
     Raises
     ------
@@ -169,6 +169,7 @@ def shared_scan(path: Path) -> SharedScan:
         if shared is None:
             shared = SharedScan(open_scan(path))
             _open[key] = shared
-        if shared not in _recent:
-            _recent.append(shared)
+        if shared in _recent:
+            _recent.remove(shared)
+        _recent.append(shared)
         return shared

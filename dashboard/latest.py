@@ -77,6 +77,8 @@ class Latest(Generic[Result]):
             while self._wanted:
                 self._wanted = False
                 outcome = await asyncio.to_thread(self._attempt)
+                if document.session_context is None:
+                    return  # the page was closed meanwhile
                 shown = asyncio.Event()
 
                 def show(outcome: tuple = outcome, shown: asyncio.Event = shown) -> None:

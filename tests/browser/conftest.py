@@ -50,9 +50,9 @@ def server(scan_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The machine's Chromium."""
+    """The machine's Chromium; Playwright's event loop must end before other tests begin."""
     with sync_playwright() as playwright:
         chromium = launch(playwright)
         yield chromium

@@ -212,3 +212,11 @@ def test_layout_holds_on_every_screen(
     else:
         assert abs(energy_map["top"] - positions["top"]) < 40
         assert spectrum["top"] + spectrum["height"] < size[1]
+
+
+def test_server_without_its_scans_says_so(driver: Driver, tmp_path: Path) -> None:
+    """Panel would show a blank page with status 200."""
+    with Server([str(tmp_path / "gone.zipstore")], tmp_path / "server.log") as lost:
+        driver.page.goto(lost.url)
+        driver.says("This page could not start")
+        driver.says(re.compile("there is no file or folder .*gone.zipstore"))
