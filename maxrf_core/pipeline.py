@@ -185,7 +185,7 @@ class Pipeline:
     def _convert_block(self, spectra: h5py.Dataset, start: int) -> None:
         """Convert the spectra of one chunk of the by-channel arrays."""
         stop = min(start + self.plan.block, self.plan.n_spectra)
-        by_channel = np.empty((self.plan.n_channels, stop - start), dtype=np.uint16)
+        by_channel = np.zeros((self.plan.n_channels, stop - start), dtype=np.uint16)
         self._run(
             [
                 dask.delayed(self._convert_spectra)(

@@ -31,7 +31,7 @@ from .schema import SCHEMA_NAME, SCHEMA_VERSION
 __all__ = ["COUNTS_CODEC", "FLOAT_CODEC", "ChunkSource", "ZipstoreReader", "ZipstoreWriter"]
 
 COUNTS_CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.SHUFFLE)
-FLOAT_CODEC = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
+FLOAT_CODEC = Blosc(cname="lz4", clevel=1, shuffle=Blosc.SHUFFLE)
 
 _LARGEST_CHUNK = 2**28  # bytes; Blosc takes less than 2 GiB at a time
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # entries carry no clock: equal input makes equal files
