@@ -35,7 +35,7 @@ class MotorPositionsView(MarkedView):
         super().__init__(shared, state)
         self._pointer: tuple[float, float] | None = None
         self.readout = pn.pane.HTML(
-            self._describe(state.spectrum, "picked"),
+            self._picked(),
             margin=(2, 10),
             sizing_mode="stretch_width",
             styles={"font-size": "12px", "white-space": "nowrap"},
@@ -122,8 +122,14 @@ class MotorPositionsView(MarkedView):
 
     def _under_pointer(self) -> str:
         if self._pointer is None:
-            return self._describe(self.state.spectrum, "picked")
+            return self._picked()
         return self._describe(self.shared.nearest_spectrum(*self._pointer), "nearest")
+
+    def _picked(self) -> str:
+        if self.state.cell is None:
+            return self._describe(self.state.spectrum, "picked")
+        row, column = self.state.cell
+        return f"picked cell: row <b>{row}</b>, column <b>{column}</b>"
 
     def _describe(self, index: int, how: str) -> str:
         x, y = self.scan.positions[index]
@@ -135,6 +141,5 @@ class MotorPositionsView(MarkedView):
         self.readout.object = text
 
     def _show_marker(self) -> None:
-        if self.state.cell is None:
-            self.readout.object = self._describe(self.state.spectrum, "picked")
+        self.readout.object = self._picked()
         super()._show_marker()
