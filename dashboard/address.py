@@ -38,7 +38,7 @@ _KEYS = {
 
 
 def encode(state: ViewState, scan_name: str) -> str:
-    """Return the query string of a view: ``?scan=...&sigma=7&window=6.169-6.612...``."""
+    """Return the query string of a view: ``?scan=...&sigma=7&window=6.169~6.612...``."""
     values = {"scan": scan_name}
     for key, parameter in _KEYS.items():
         value = getattr(state, parameter)

@@ -23,7 +23,7 @@ class ConversionCard(Viewer):
     Parameters
     ----------
     entry : Entry
-        The scan. One without a source is the demo, which is simulated first, unasked.
+        The scan. The demo is simulated first, unasked; one without a source cannot be made.
     on_done : callable
         Called with the entry when its zipstore is there.
     overwrite : bool
