@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .check import CheckReport, check_zipstore
     from .conversion import convert_crono
     from .crono import Roi, read_crono, read_datasets
     from .errors import (
+        ClusterError,
         ConversionCancelled,
         CronoFileError,
         MaxrfError,
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from .smoothing import gaussian_kernel, smooth_spectra
 
 _NAMES = {
+    "check": ("CheckReport", "check_zipstore"),
     "conversion": ("convert_crono",),
     "crono": ("Roi", "read_crono", "read_datasets"),
     "errors": (
+        "ClusterError",
         "ConversionCancelled",
         "CronoFileError",
         "MaxrfError",
@@ -49,6 +53,8 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 
 __all__ = [
     "METHODS",
+    "CheckReport",
+    "ClusterError",
     "ConversionCancelled",
     "CronoFileError",
     "Grid",
@@ -61,6 +67,7 @@ __all__ = [
     "SimulatedScan",
     "ZipstoreError",
     "build_operator",
+    "check_zipstore",
     "convert_crono",
     "gaussian_kernel",
     "get_array",

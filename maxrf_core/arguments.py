@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .remote import is_url
+
 __all__ = ["build_parser"]
 
 Command = Callable[[argparse.Namespace], int]
@@ -31,11 +33,33 @@ that other programs read. It appears when it is whole; the scan itself is only r
 made from the same scan with the same options is left as it is.
 
 Ctrl-C or SIGTERM stops after the block at work and leaves nothing behind (exit code 130).
+A run that was killed, or lost its power, leaves an unfinished file, hidden beside the zipstore:
+give the same command again, and it goes on where it was, to the same result.
 With several scans, one that fails does not stop the others (exit code 1 at the end).
+
+With --scheduler the work is done by the workers of a dask cluster, one scan after the other, and
+packed into the zipstore here. Scan and output have to lie on a file system that this computer and
+all workers see under the same path, and the same version of this program has to be installed
+there. A task takes one thread of a worker and up to twice --memory-limit.
 
 example:
   maxrf convert scan.HDF5
   maxrf convert *.HDF5 --output converted --lean --method linear
+  maxrf convert /shared/scan.HDF5 --scheduler tcp://10.0.0.5:8786
+"""
+
+_CHECK = """\
+Check that a zipstore is whole: that all its arrays and chunks are there, every checksum holds,
+and the counts by spectrum, by channel and cumulative, their totals and maxima, positions and
+interpolation agree. What it has of the float arrays is computed anew: all of maxrf_all_spectra,
+and 64 tiles of maxrf_cube. With --source all of it is held against the Crono scan. Writes nothing.
+
+Prints one line and ends with exit code 0 if all is well; else it prints the first 20 faults, a
+line each, and ends with 1.
+
+example:
+  maxrf check scan.zipstore
+  maxrf check scan.zipstore --source scan.HDF5
 """
 
 _TREE = """\
@@ -43,6 +67,7 @@ Print names, shapes and dtypes of the arrays in a zipstore. Writes nothing.
 
 example:
   maxrf tree scan.zipstore
+  maxrf tree https://example.org/scans/scan.zipstore
 """
 
 _REPORT = """\
@@ -65,9 +90,10 @@ example:
 """
 
 _SERVE = """\
-Serve the page with these scans: zipstores, Crono HDF5 files, or folders of them. Without PATHs
-it shows the demo scan. Ctrl-C or SIGTERM stops it. The server writes its log to the terminal;
-Crono files are converted, which writes a zipstore beside them, only when a visitor asks for it.
+Serve the page with these scans: zipstores, Crono HDF5 files, folders of them, or URLs of zipstores
+(http, https, s3). Without PATHs it shows the demo scan. Ctrl-C or SIGTERM stops it. The server
+writes its log to the terminal; Crono files are converted, which writes a zipstore beside them, only
+when a visitor asks for it. Nothing is opened but what is named here.
 
 Only browsers on this computer can connect. To let others in, give an --address of this computer
 and the name that they type as --allow-websocket-origin. There is no password: anybody who
@@ -79,6 +105,7 @@ then stays as their parent and stops all of them; do not kill it with SIGKILL.
 example:
   maxrf serve scan.zipstore --show
   maxrf serve scans --address 0.0.0.0 --allow-websocket-origin lab-server:5006
+  maxrf serve https://example.org/scans/scan.zipstore
 """
 
 _SIMULATE = """\
@@ -125,8 +152,14 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         return added
 
     _add_convert(command("convert", _CONVERT, "make zipstores of Crono scans"))
+    check = command("check", _CHECK, "verify a zipstore")
+    _add_location(check, "a zipstore, a folder of its entries, or the URL of either")
+    check.add_argument(
+        "--source", metavar="SCAN", type=Path, help="the Crono HDF5 file that it was made from"
+    )
+    _add_progress(check)
     tree = command("tree", _TREE, "list the arrays of a zipstore")
-    tree.add_argument("file", metavar="FILE", type=Path, help="a zipstore, or any zarr zip")
+    _add_location(tree, "a zipstore, any zarr zip, a folder of such, or the URL of a zipstore")
     tree.add_argument("--details", action="store_true", help="print chunks and attributes, too")
     report = command("report", _REPORT, "describe a Crono file and its faults")
     report.add_argument("file", metavar="FILE", type=Path, help="a Crono HDF5 file")
@@ -184,6 +217,12 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         default="1 GiB",
         help="memory for blocks of spectra, such as 512MiB (default: %(default)s)",
     )
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="dask scheduler of the cluster to work on, such as tcp://10.0.0.5:8786, or its "
+        "scheduler file (.json) (default: threads of this computer)",
+    )
     _add_progress(parser)
 
 
@@ -201,7 +240,13 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("paths", metavar="PATH", type=Path, nargs="*", help="zipstores, Crono files, folders")
+    add(
+        "paths",
+        metavar="PATH",
+        type=_location,
+        nargs="*",
+        help="zipstores, Crono files, folders, URLs of zipstores",
+    )
     _add_port(parser)
     add(
         "--address",
@@ -264,6 +309,10 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     _add_progress(parser)
 
 
+def _add_location(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("file", metavar="FILE", type=_location, help=what)
+
+
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
 
@@ -302,6 +351,10 @@ class _Version(argparse.Action):
 
         print(f"{parser.prog} {version('maxrf-dashboard')}")
         parser.exit()
+
+
+def _location(text: str) -> Path | str:
+    return text if is_url(text) else Path(text)
 
 
 def _spacing(text: str) -> str | float | tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The command line: ``maxrf convert | tree | report | demo | serve | simulate``.
+"""The command line: ``maxrf convert | check | tree | report | demo | serve | simulate``.
 
 Only light modules are imported at the top; a command imports what it needs when it runs, so
 that `maxrf --help` is instant. Panel is never imported: `serve` starts it as a program.
@@ -22,11 +22,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .arguments import build_parser
 from .errors import ConversionCancelled, MaxrfError, OutputError, ParameterError
+from .remote import is_url
 from .schema import CRONO_SUFFIXES, ZIPSTORE_SUFFIX
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from distributed import Client
+
+    from .check_report import CheckReport
     from .progress import Progress
 
     Report = Callable[[Progress], None]
@@ -147,18 +151,22 @@ def _reporting(title: str, mode: str | None, stop: threading.Event) -> Iterator[
     shown: bool | Report = mode == "bar" or (mode is None and sys.stderr.isatty())
     if mode == "json":
         shown = _report_json
+    stopped = f"{title}: stopped; nothing was left behind."
     with progress_bar(shown, title) as show:
 
         def report(message: Progress) -> None:
             if stop.is_set():
-                raise ConversionCancelled(f"{title}: stopped; nothing was left behind.")
+                raise ConversionCancelled(stopped)
             try:
                 show(message)
             except BrokenPipeError as error:
                 # An OSError here would be taken for a failed write of the file.
                 raise ConversionCancelled(f"{title}: nobody reads the progress.") from error
 
-        yield report
+        try:
+            yield report
+        except ConversionCancelled as error:  # whoever noticed first says the same
+            raise ConversionCancelled(stopped if stop.is_set() else str(error)) from error
 
 
 def _report_json(message: Progress) -> None:
@@ -178,7 +186,7 @@ def _announce(path: str | os.PathLike[str], mode: str | None) -> None:
 def _convert(args: argparse.Namespace) -> int:
     _check_outputs(args.files, args.output)
     failed = False
-    with _stop_on_signals() as stop:
+    with _stop_on_signals() as stop, _cluster(args.scheduler) as client:
         from .conversion import convert_crono
 
         for file in args.files:
@@ -196,6 +204,7 @@ def _convert(args: argparse.Namespace) -> int:
                         memory_limit=args.memory_limit,
                         progress=report,
                         cancel=stop,
+                        client=client,
                     )
             except ConversionCancelled:
                 raise
@@ -205,6 +214,20 @@ def _convert(args: argparse.Namespace) -> int:
             else:
                 _announce(zipstore, args.progress)
     return 1 if failed else 0
+
+
+@contextmanager
+def _cluster(scheduler: str | None) -> Iterator[Client | None]:
+    """Connect to a dask cluster, if one is asked for, and leave it in the end."""
+    if scheduler is None:
+        yield None
+        return
+    from .cluster import connect
+
+    # distributed tells at length what we say in a sentence
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with connect(scheduler) as client:
+        yield client
 
 
 def _check_outputs(files: Sequence[Path], output: Path | None) -> None:
@@ -226,10 +249,40 @@ def _check_outputs(files: Sequence[Path], output: Path | None) -> None:
 def _tree(args: argparse.Namespace) -> int:
     from .interchange import tree
 
-    if args.file.suffix.lower() in CRONO_SUFFIXES:
-        raise ParameterError(f"{args.file} is no zipstore by its name; try: maxrf report FILE")
+    _refuse_crono(args.file)
     tree(args.file, show_arrays=args.details)
     return 0
+
+
+def _refuse_crono(location: Path | str) -> None:
+    if not is_url(location) and location.suffix.lower() in CRONO_SUFFIXES:
+        raise ParameterError(f"{location} is no zipstore by its name; try: maxrf report FILE")
+
+
+def _check(args: argparse.Namespace) -> int:
+    _refuse_crono(args.file)
+    with _stop_on_signals() as stop:
+        from .check import check_zipstore
+
+        name = args.file if is_url(args.file) else args.file.name
+        with _reporting(name, args.progress, stop) as report:
+            found = check_zipstore(args.file, source=args.source, progress=report)
+    _tell(found, as_json=args.progress == "json")
+    return 0 if found.is_whole else 1
+
+
+def _tell(found: CheckReport, *, as_json: bool) -> None:
+    """Print what a check found: the result, and before it faults and notes, a line each."""
+    if as_json:
+        ends_as = "result" if found.is_whole else "error"
+        lists = {"faults": list(found.faults), "notes": list(found.notes)}
+        _write_json({ends_as: found.summary, **lists})
+        return
+    for note in found.notes:
+        print(f"maxrf: note: {note}", file=sys.stderr)
+    for fault in found.faults:
+        print(f"maxrf: fault: {fault}", file=sys.stderr)
+    print(found.summary, file=sys.stdout if found.is_whole else sys.stderr)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -283,19 +336,33 @@ def _serve(args: argparse.Namespace) -> int:
     return _run_server(panel_command(args, _dashboard_folder()), args.num_procs)
 
 
-def _check_paths(paths: Sequence[Path]) -> None:
-    """Refuse paths that hold no scan, all at once."""
+def _check_paths(locations: Sequence[Path | str]) -> None:
+    """Refuse paths and URLs that hold no scan, all at once."""
     faults = []
-    for path in paths:
-        if not path.exists():
-            faults.append(f"there is no file or folder {path}; check the name.")
-        elif not (path.is_dir() or path.suffix.lower() in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)):
+    for location in locations:
+        if is_url(location):
+            faults += _faults_of_url(location)
+        elif not location.exists():
+            faults.append(f"there is no file or folder {location}; check the name.")
+        elif not (
+            location.is_dir() or location.suffix.lower() in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
+        ):
             faults.append(
-                f"{path} cannot be shown; expected a folder, a {ZIPSTORE_SUFFIX} or a Crono "
+                f"{location} cannot be shown; expected a folder, a {ZIPSTORE_SUFFIX} or a Crono "
                 f"HDF5 file ({', '.join(CRONO_SUFFIXES)})."
             )
     if faults:
         raise ParameterError(" ".join(faults))
+
+
+def _faults_of_url(url: str) -> list[str]:
+    from .store import StoreReader
+
+    try:
+        StoreReader(url).close()
+    except MaxrfError as error:
+        return [str(error)]
+    return []
 
 
 # --- the server ---------------------------------------------------------------------------
@@ -345,8 +412,13 @@ def panel_command(args: argparse.Namespace, app: Path) -> list[str]:
     if args.show:
         command.append("--show")
     if args.paths:
-        command += ["--args", *(str(path.absolute()) for path in args.paths)]
+        command += ["--args", *map(_absolute, args.paths)]
     return command
+
+
+def _absolute(location: Path | str) -> str:
+    """Return what names a scan from any folder."""
+    return location if is_url(location) else str(location.absolute())
 
 
 def _run_server(command: list[str], num_procs: int) -> int:
@@ -376,6 +448,7 @@ def _become(command: list[str]) -> NoReturn:
 
 _COMMANDS = {
     "convert": _convert,
+    "check": _check,
     "tree": _tree,
     "report": _report,
     "demo": _demo,

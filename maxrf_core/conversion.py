@@ -11,24 +11,30 @@ import threading
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask.utils import parse_bytes
 
+from .cluster import ClusterRunner
 from .crono import CronoScan, read_crono
 from .errors import OutputError, ParameterError, ZipstoreError
 from .grid import Grid, Orientation, Spacing, VendorGrid, cube_flips, make_grid, vendor_grid
 from .interpolation import DEFAULT_METHOD, check_method
 from .pipeline import Pipeline
 from .progress import Progress, progress_bar
+from .runners import ThreadRunner
 from .schema import (
     SCHEMA_NAME,
     SCHEMA_VERSION,
     ZIPSTORE_SUFFIX,
 )
 from .smoothing import check_sigma
-from .store import ZipstoreReader, output_error
+from .store import StoreReader
+from .writer import output_error
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["DEFAULT_SIGMA", "convert_crono"]
 
@@ -51,6 +57,7 @@ def convert_crono(
     progress: bool | Callable[[Progress], None] = True,
     cancel: threading.Event | None = None,
     memory_limit: str | int = "1 GiB",
+    client: Client | None = None,
 ) -> str:
     """Convert a Crono HDF5 scan to a zipstore.
 
@@ -84,7 +91,10 @@ def convert_crono(
     cancel : threading.Event, optional
         Set it from another thread to stop.
     memory_limit : str or int
-        Memory for blocks, such as ``"512 MiB"``.
+        Memory for a block, such as ``"512 MiB"``. It decides how long the chunks are.
+    client : distributed.Client, optional
+        Work on a dask cluster instead of in threads here. The scan and its output have to
+        lie on a file system that all workers share.
 
     Returns
     -------
@@ -99,8 +109,15 @@ def convert_crono(
         If an option has no meaning.
     OutputError
         If the zipstore cannot be written, or another one is in its place.
+    ClusterError
+        If the workers of `client` cannot do it.
     ConversionCancelled
         If `cancel` was set. Then, and after any error, what stood in place still does.
+
+    Notes
+    -----
+    If the program is killed, its unfinished file stays, hidden beside the zipstore. The
+    same conversion of the same file then goes on where it was, to the same result.
     """
     check_method(method)
     check_sigma(sigma)
@@ -127,7 +144,8 @@ def convert_crono(
     if exists and not overwrite:
         return _existing(path, attributes)
     with progress_bar(progress, scan.filename.name) as report:
-        job = Pipeline(scan, vendor, grid, flips, attributes, limit, report, cancel)
+        runner = ThreadRunner() if client is None else ClusterRunner(client)
+        job = Pipeline(scan, vendor, grid, flips, attributes, limit, runner, report, cancel)
         job.run(path)
     logger.info("converted %s to %s", scan.filename, path)
     return str(path)
@@ -192,7 +210,7 @@ def _existing(path: Path, attributes: dict[str, Any]) -> str:
     """Return the name of a zipstore that is what was asked for, or raise."""
     advice = "Pass overwrite=True (command line: --overwrite) to replace it, or another output."
     try:
-        with ZipstoreReader(path) as reader:
+        with StoreReader(path) as reader:
             found = reader.attributes
     except ZipstoreError as error:
         msg = f"{path} exists already and cannot be used: {error} {advice}"

@@ -19,7 +19,7 @@ from .errors import OutputError, ZipstoreError
 from .progress import Progress, progress_bar
 from .schema import ZIPSTORE_SUFFIX
 from .simulation import DEMO_SHAPE, simulate_crono
-from .store import ZipstoreReader
+from .store import StoreReader
 
 __all__ = ["CACHE_VARIABLE", "DEMO_VERSION", "DemoPaths", "demo_paths", "demo_scan"]
 
@@ -135,7 +135,7 @@ def _make(paths: DemoPaths, report: Callable[[Progress], None]) -> None:
 def _is_current(zipstore: Path) -> bool:
     """Return whether a zipstore is whole and was written by this version of the program."""
     try:
-        with ZipstoreReader(zipstore) as reader:
+        with StoreReader(zipstore) as reader:
             return (
                 reader.attributes.get("program") == f"maxrf-dashboard {version('maxrf-dashboard')}"
             )

@@ -7,6 +7,7 @@ so that the command line and the page can show it as it stands.
 from __future__ import annotations
 
 __all__ = [
+    "ClusterError",
     "ConversionCancelled",
     "CronoFileError",
     "MaxrfError",
@@ -34,6 +35,10 @@ class ParameterError(MaxrfError, ValueError):
 
 class OutputError(MaxrfError):
     """A result cannot be written: no permission, no space, or the file exists already."""
+
+
+class ClusterError(MaxrfError):
+    """A dask cluster does not answer, or does not do its work."""
 
 
 class ConversionCancelled(MaxrfError):  # noqa: N818 - a cancel is no fault of anybody's

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.storage import ZipStore
+from zarr.storage import LocalStore, ZipStore
 
+from .contents import stored_arrays
 from .errors import ZipstoreError
+from .remote import is_url
 from .scan import Scan, open_scan
-from .schema import ALL_SPECTRA, CUBE, MAX_SPECTRUM, SCHEMA_NAME, SUM_SPECTRUM
+from .schema import ALL_SPECTRA, CUBE, MAX_SPECTRUM, SUM_SPECTRUM
+from .store import StoreReader
 
 __all__ = ["format_tree", "get_array", "tree"]
 
@@ -26,11 +31,28 @@ def _open_group(path: Path) -> zarr.Group:
         msg = f"there is no zarr zip {path}. Check the name; maxrf convert SCAN.HDF5 makes one."
         raise ZipstoreError(msg)
     try:
-        store = ZipStore(path, mode="r", read_only=True)
-        return zarr.open_group(store, mode="r")
+        if path.is_dir():
+            return zarr.open_group(LocalStore(path, read_only=True), mode="r")
+        return zarr.open_group(ZipStore(path, mode="r", read_only=True), mode="r")
     except (zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
         msg = f"{path} is not a whole zarr zip ({error}). Convert the scan again."
         raise ZipstoreError(msg) from error
+
+
+def _open_own(location: str | os.PathLike[str]) -> StoreReader | None:
+    """Open a zipstore of this program, or return None if a file is another program's.
+
+    Raises
+    ------
+    ZipstoreError
+        If a URL is no zipstore of this program, or cannot be reached.
+    """
+    try:
+        return StoreReader(location)
+    except ZipstoreError:
+        if is_url(location):
+            raise
+        return None  # zarr opens it, or says what is wrong
 
 
 def _cube(scan: Scan) -> da.Array:
@@ -57,8 +79,9 @@ def get_array(
 
     Parameters
     ----------
-    zipstore_filename : path
-        A zarr zip: ours, `cronomaxrf`'s or another program's.
+    zipstore_filename : path or str
+        A zarr zip: ours, `cronomaxrf`'s or another program's; or a folder of its entries, or
+        the URL of a zipstore of ours.
     datapath : str
         Name of the array, as `tree` prints it, such as ``"maxrf_cube"``.
     compute : bool
@@ -76,73 +99,138 @@ def get_array(
     ZipstoreError
         If the file cannot be used, or has no such array.
     """
-    path = Path(zipstore_filename)
+    own = _open_own(zipstore_filename)
+    if own is None:
+        return _foreign_array(Path(zipstore_filename), datapath, compute=compute)
+    name = datapath.strip("/")
+    if name in own:
+        if not compute:
+            return _lazy_array(own, name)
+        with own:
+            return own.read_array(name)
+    own.close()
+    if name in _COMPUTED:
+        scan = open_scan(zipstore_filename)
+        lazy = _COMPUTED[name](scan)
+        if not compute:
+            return lazy
+        with scan:
+            return lazy.compute()
+    raise _no_array(zipstore_filename, datapath)
+
+
+def _foreign_array(path: Path, datapath: str, *, compute: bool) -> npt.NDArray | da.Array:
+    """Return an array that another program wrote."""
     group = _open_group(path)
     try:
         found = group.get(datapath)
     except ValueError:  # no name at all, such as "../x"
         found = None
-    if isinstance(found, zarr.Array):
-        if compute:
-            values = found[...]
-            group.store.close()
-            return values
-        return da.from_array(found, chunks=found.chunks, inline_array=True)
-    lean = group.attrs.get("schema") == SCHEMA_NAME
-    group.store.close()
-    if lean and datapath in _COMPUTED:
-        scan = open_scan(path)
-        lazy = _COMPUTED[datapath](scan)
-        if not compute:
-            return lazy
-        with scan:
-            return lazy.compute()
-    names = ", ".join(name for name, _, _ in _arrays(path))
-    msg = f"{path.name} has no array {datapath!r}; it has {names or 'none'}."
-    raise ZipstoreError(msg)
+    if not isinstance(found, zarr.Array):
+        group.store.close()
+        raise _no_array(path, datapath)
+    if compute:
+        values = found[...]
+        group.store.close()
+        return values
+    return da.from_array(found, chunks=found.chunks, inline_array=True)
 
 
-def _arrays(path: Path) -> list[tuple[str, str, str]]:
-    """Return name, shape with dtype, and further details of all arrays of a zarr zip."""
+def _no_array(location: str | os.PathLike[str], datapath: str) -> ZipstoreError:
+    title, arrays = _arrays(location)
+    names = ", ".join(name for name, _, _ in arrays)
+    return ZipstoreError(f"{title} has no array {datapath!r}; it has {names or 'none'}.")
+
+
+def _lazy_array(reader: StoreReader, name: str) -> da.Array:
+    """Return an array that is read chunk by chunk, and closes its file when it is forgotten."""
+    layout = reader.layout(name)
+    if not np.prod(layout.shape):
+        with reader:
+            return da.from_array(reader.read_array(name))
+    chunks = _Chunks(reader, name)
+    weakref.finalize(chunks, reader.close)
+    sizes = tuple(
+        tuple(min(step, size - start) for start in range(0, size, step))
+        for size, step in zip(layout.shape, layout.chunks, strict=True)
+    )
+    return da.map_blocks(
+        _read_chunk,
+        chunks,
+        name=f"{name}-{uuid4().hex}",
+        chunks=sizes,
+        dtype=layout.dtype,
+        meta=np.empty((0,) * len(layout.shape), dtype=layout.dtype),
+    )
+
+
+class _Chunks:
+    """The chunks of one array; what the tasks of a lazy array hold on to."""
+
+    def __init__(self, reader: StoreReader, name: str) -> None:
+        self.reader, self.name = reader, name
+
+
+def _read_chunk(chunks: _Chunks, block_id: tuple[int, ...]) -> npt.NDArray:
+    return chunks.reader.read_chunk(chunks.name, block_id)
+
+
+def _arrays(location: str | os.PathLike[str]) -> tuple[str, list[tuple[str, str, str]]]:
+    """Return a store's name, and name, shape with dtype, and details of each of its arrays."""
+    own = _open_own(location)
+    if own is None:
+        title, found = _foreign_arrays(Path(location))
+    else:
+        with own:
+            title, layouts = own.name, {name: own.layout(name) for name in stored_arrays(own)}
+        found = [
+            (name, f"{layout.shape} {layout.dtype}", _details(layout.chunks, layout.attributes))
+            for name, layout in layouts.items()
+        ]
+        if missing := _COMPUTED.keys() - layouts.keys():
+            with open_scan(location) as scan:
+                arrays = {name: _COMPUTED[name](scan) for name in missing}
+            found += [
+                (name, f"{array.shape} {array.dtype}", "computed when read")
+                for name, array in arrays.items()
+            ]
+    return title, sorted(found, key=lambda item: ("/" in item[0], item[0]))
+
+
+def _foreign_arrays(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
     group = _open_group(path)
     found = [
-        (
-            name,
-            f"{member.shape} {member.dtype}",
-            f"chunks {member.chunks}, {dict(member.attrs) or 'no attributes'}",
-        )
+        (name, f"{member.shape} {member.dtype}", _details(member.chunks, dict(member.attrs)))
         for name, member in group.members(max_depth=None)
         if isinstance(member, zarr.Array)
     ]
-    lean = group.attrs.get("schema") == SCHEMA_NAME
     group.store.close()
-    missing = set(_COMPUTED) - {name for name, _, _ in found}
-    if lean and missing:
-        with open_scan(path) as scan:
-            for name in missing:
-                array = _COMPUTED[name](scan)
-                found.append((name, f"{array.shape} {array.dtype}", "computed when read"))
-    return sorted(found, key=lambda item: ("/" in item[0], item[0]))
+    return path.name, found
 
 
-def format_tree(path: Path, *, details: bool = False) -> str:
+def _details(chunks: tuple[int, ...], attributes: dict[str, Any]) -> str:
+    return f"chunks {chunks}, {attributes or 'no attributes'}"
+
+
+def format_tree(location: str | os.PathLike[str], *, details: bool = False) -> str:
     """Return what `tree` prints.
 
     Parameters
     ----------
-    path : Path
-        A zarr zip.
+    location : path or str
+        A zarr zip or a folder of its entries, or the URL of a zipstore of ours.
     details : bool
         With chunks and attributes.
     """
     nested: dict[str, Any] = {}
-    for name, layout, more in _arrays(path):
+    title, arrays = _arrays(location)
+    for name, layout, more in arrays:
         *groups, leaf = name.split("/")
         place = nested
         for group in groups:
             place = place.setdefault(group, {})
         place[leaf] = f"{layout}, {more}" if details else layout
-    return "\n".join([f"{path.name}:", "", "/", *_branches(nested, " ")])
+    return "\n".join([f"{title}:", "", "/", *_branches(nested, " ")])
 
 
 def _branches(nested: dict[str, Any], indent: str) -> Iterator[str]:
@@ -161,8 +249,9 @@ def tree(zipstore_filename: str | os.PathLike[str], show_arrays: bool = False) -
 
     Parameters
     ----------
-    zipstore_filename : path
-        A zarr zip: ours, `cronomaxrf`'s or another program's.
+    zipstore_filename : path or str
+        A zarr zip: ours, `cronomaxrf`'s or another program's; or a folder of its entries, or
+        the URL of a zipstore of ours.
     show_arrays : bool
         Print each array's chunks and attributes, too.
 
@@ -171,4 +260,4 @@ def tree(zipstore_filename: str | os.PathLike[str], show_arrays: bool = False) -
     ZipstoreError
         If the file cannot be used.
     """
-    print(format_tree(Path(zipstore_filename), details=show_arrays))  # noqa: T201 - its purpose
+    print(format_tree(zipstore_filename, details=show_arrays))  # noqa: T201 - its purpose

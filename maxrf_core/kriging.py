@@ -25,6 +25,8 @@ RANGES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 FALLBACK_RANGE = 2.0
 SMALLEST_NUGGET = 1e-6  # keeps the equations solvable when positions nearly coincide
 
+_LANES = 64  # cells solved side by side: their matrices, 200 KiB, fit the L2 cache
+
 
 @dataclass(frozen=True)
 class Covariance:
@@ -48,46 +50,136 @@ class Covariance:
 
 
 @compiled()
+def _exp_minus(x):  # noqa: ANN001, ANN202
+    """Return exp(-x) for x >= 0 to 2e-16 of its value, in steps that a vector unit can do.
+
+    exp(-x) = 2^-n exp(r) with |r| <= ln 2 / 2: the Taylor series to the 13th power leaves
+    2e-18. ln 2 in two parts, and n read off the last bits of a sum, are as in Cody and Waite,
+    *Software Manual for the Elementary Functions* (1980).
+    """
+    x = min(x, 700.0)
+    shifted = x * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2^52: rounds to integers
+    n = shifted - 6755399441055744.0
+    r = (n * 6.93147180369123816490e-01 - x) + n * 1.90821492927058770002e-10
+    total = 1.0 / 6227020800.0
+    total = total * r + 1.0 / 479001600.0
+    total = total * r + 1.0 / 39916800.0
+    total = total * r + 1.0 / 3628800.0
+    total = total * r + 1.0 / 362880.0
+    total = total * r + 1.0 / 40320.0
+    total = total * r + 1.0 / 5040.0
+    total = total * r + 1.0 / 720.0
+    total = total * r + 1.0 / 120.0
+    total = total * r + 1.0 / 24.0
+    total = total * r + 1.0 / 6.0
+    total = total * r + 0.5
+    total = total * r + 1.0
+    total = total * r + 1.0
+    exponent = np.float64(shifted).view(np.int64) << np.int64(52)
+    return np.int64(np.float64(total).view(np.int64) - exponent).view(np.float64)
+
+
+# The loops below solve the equations of `_LANES` cells side by side, the cells innermost, so
+# that vector units do several at once: five times as fast as a cell after the other. Each cell
+# goes through the same operations in the same order, wherever it stands.
+
+
+@compiled(error_model="numpy")
+def _equations(points, nuggets, neighbours, distances, scale, start, x, y, matrix, right, ones):  # noqa: ANN001, ANN202
+    """Set up matrix (lower triangle) and right-hand sides of the cells from `start`."""
+    m, k = neighbours.shape
+    for lane in range(_LANES):
+        cell = min(start + lane, m - 1)  # the last one fills up its group
+        for i in range(k):
+            place = neighbours[cell, i]
+            x[i, lane], y[i, lane] = points[place, 0], points[place, 1]
+            matrix[i, i, lane] = 1.0 + nuggets[place]
+            right[i, lane], ones[i, lane] = scale * distances[cell, i], 1.0
+    for i in range(k):
+        for lane in range(_LANES):
+            a = right[i, lane]
+            right[i, lane] = (1.0 + a) * _exp_minus(a)
+        for j in range(i):
+            for lane in range(_LANES):
+                a = scale * np.sqrt((x[i, lane] - x[j, lane]) ** 2 + (y[i, lane] - y[j, lane]) ** 2)
+                matrix[i, j, lane] = (1.0 + a) * _exp_minus(a)
+
+
+@compiled()
+def _subtract_products(total, a, b, terms):  # noqa: ANN001, ANN202
+    """Subtract from a total the first products of two rows, four at a time."""
+    s = 0
+    while s + 4 <= terms:
+        for lane in range(_LANES):
+            total[lane] -= (a[s, lane] * b[s, lane] + a[s + 1, lane] * b[s + 1, lane]) + (
+                a[s + 2, lane] * b[s + 2, lane] + a[s + 3, lane] * b[s + 3, lane]
+            )
+        s += 4
+    while s < terms:
+        for lane in range(_LANES):
+            total[lane] -= a[s, lane] * b[s, lane]
+        s += 1
+
+
+@compiled(error_model="numpy")
+def _factorise(matrix, inverse, total):  # noqa: ANN001, ANN202
+    """Replace the lower triangle by its Cholesky factor, the diagonal apart and inverted."""
+    for i in range(len(matrix)):
+        row = matrix[i]
+        for j in range(i):
+            for lane in range(_LANES):
+                total[lane] = row[j, lane]
+            _subtract_products(total, row, matrix[j], j)
+            for lane in range(_LANES):
+                row[j, lane] = total[lane] * inverse[j, lane]
+        for lane in range(_LANES):
+            total[lane] = row[i, lane]
+        _subtract_products(total, row, row, i)
+        for lane in range(_LANES):
+            inverse[i, lane] = 1.0 / np.sqrt(total[lane])
+
+
+@compiled()
+def _solve(factor, inverse, right, ones):  # noqa: ANN001, ANN202
+    """Solve for both right-hand sides in place: forward, then backward substitution."""
+    k = len(factor)
+    for i in range(k):
+        for j in range(i):
+            for lane in range(_LANES):
+                right[i, lane] -= factor[i, j, lane] * right[j, lane]
+                ones[i, lane] -= factor[i, j, lane] * ones[j, lane]
+        for lane in range(_LANES):
+            right[i, lane] *= inverse[i, lane]
+            ones[i, lane] *= inverse[i, lane]
+    for i in range(k - 1, -1, -1):
+        for lane in range(_LANES):
+            right[i, lane] *= inverse[i, lane]
+            ones[i, lane] *= inverse[i, lane]
+        for j in range(i):
+            for lane in range(_LANES):
+                right[j, lane] -= factor[i, j, lane] * right[i, lane]
+                ones[j, lane] -= factor[i, j, lane] * ones[i, lane]
+
+
+@compiled(error_model="numpy")
 def _weights(points, nuggets, neighbours, distances, length, out):  # noqa: ANN001, ANN202
     m, k = neighbours.shape
+    x, y = np.empty((k, _LANES)), np.empty((k, _LANES))
+    matrix, inverse = np.empty((k, k, _LANES)), np.empty((k, _LANES))
+    right, ones, total = np.empty((k, _LANES)), np.empty((k, _LANES)), np.empty(_LANES)
     scale = np.sqrt(3.0) / length
-    chol = np.empty((k, k))
-    from_target = np.empty(k)
-    from_ones = np.empty(k)
-    for cell in range(m):
-        for i in range(k):
-            p = neighbours[cell, i]
-            for j in range(i):
-                q = neighbours[cell, j]
-                a = scale * np.sqrt(
-                    (points[p, 0] - points[q, 0]) ** 2 + (points[p, 1] - points[q, 1]) ** 2
-                )
-                chol[i, j] = (1.0 + a) * np.exp(-a)
-            chol[i, i] = 1.0 + nuggets[p]
-            a = scale * distances[cell, i]
-            from_target[i] = (1.0 + a) * np.exp(-a)
-            from_ones[i] = 1.0
-        for i in range(k):  # Cholesky factor in place, lower triangle
-            for j in range(i + 1):
-                total = chol[i, j]
-                for s in range(j):
-                    total -= chol[i, s] * chol[j, s]
-                chol[i, j] = np.sqrt(total) if i == j else total / chol[j, j]
-        for i in range(k):  # forward substitution of both right-hand sides
-            for s in range(i):
-                from_target[i] -= chol[i, s] * from_target[s]
-                from_ones[i] -= chol[i, s] * from_ones[s]
-            from_target[i] /= chol[i, i]
-            from_ones[i] /= chol[i, i]
-        for i in range(k - 1, -1, -1):  # backward substitution
-            for s in range(i + 1, k):
-                from_target[i] -= chol[s, i] * from_target[s]
-                from_ones[i] -= chol[s, i] * from_ones[s]
-            from_target[i] /= chol[i, i]
-            from_ones[i] /= chol[i, i]
-        deficit = (1.0 - from_target.sum()) / from_ones.sum()
-        for i in range(k):
-            out[cell, i] = from_target[i] + deficit * from_ones[i]
+    for start in range(0, m, _LANES):
+        _equations(points, nuggets, neighbours, distances, scale, start, x, y, matrix, right, ones)
+        _factorise(matrix, inverse, total)
+        _solve(matrix, inverse, right, ones)
+        for lane in range(min(_LANES, m - start)):
+            sum_right, sum_ones = 0.0, 0.0
+            for i in range(k):
+                sum_right += right[i, lane]
+                sum_ones += ones[i, lane]
+            deficit = (1.0 - sum_right) / sum_ones
+            for i in range(k):
+                out[start + lane, i] = right[i, lane] + deficit * ones[i, lane]
 
 
 def kriging_weights(
@@ -121,7 +213,7 @@ def kriging_weights(
     _weights(
         points,
         max(covariance.nugget, SMALLEST_NUGGET) / multiplicity,
-        np.ascontiguousarray(neighbours),
+        np.ascontiguousarray(neighbours, dtype=np.int64),
         np.ascontiguousarray(distances),
         covariance.range_pitches,
         weights,
@@ -136,7 +228,7 @@ def leave_one_out_error(
     covariance: Covariance,
     *,
     samples: npt.NDArray[np.int64],
-    tree: cKDTree,
+    neighbours: npt.NDArray[np.int64],
 ) -> float:
     """Return the mean squared error of predicting positions from their neighbours.
 
@@ -152,14 +244,31 @@ def leave_one_out_error(
         The covariance on trial.
     samples : (m,) int64
         Which positions to leave out, one at a time.
-    tree : cKDTree
-        Tree over `points`.
+    neighbours : (m, k) int64
+        The positions that each is predicted from.
     """
-    nearest = [*range(2, min(NEIGHBOURS + 1, len(points)) + 1)]  # the first is the sample
-    distances, index = tree.query(points[samples], k=nearest)
-    weights = kriging_weights(points, multiplicity, index, distances, covariance)
-    predicted = np.einsum("mk,mkb->mb", weights, values[index])
+    distances = np.sqrt(((points[neighbours] - points[samples, None]) ** 2).sum(axis=2))
+    weights = kriging_weights(points, multiplicity, neighbours, distances, covariance)
+    predicted = np.einsum("mk,mkb->mb", weights, values[neighbours])
     return float(np.mean((predicted - values[samples]) ** 2))
+
+
+@compiled()
+def _add_moments(counts, multiplicity, sums):  # noqa: ANN001, ANN202
+    """Add up counts of all spectra, counts of places and the shot noise of the latter."""
+    for i in range(counts.shape[0]):
+        for band in range(counts.shape[1]):
+            count = np.float64(counts[i, band])
+            sums[0, band] += count * multiplicity[i]
+            sums[1, band] += count
+            sums[2, band] += count / multiplicity[i]
+
+
+@compiled()
+def _add_squares(counts, centre, sums):  # noqa: ANN001, ANN202
+    for i in range(counts.shape[0]):
+        for band in range(counts.shape[1]):
+            sums[band] += (counts[i, band] - centre[band]) ** 2
 
 
 def fit_covariance(
@@ -183,7 +292,7 @@ def fit_covariance(
         Distinct positions of spectra, in pitches.
     multiplicity : (n,) integer
         How many spectra lie at each.
-    counts : (n, b) float
+    counts : (n, b) number
         Mean counts of the spectra at each position in b energy bands.
     max_samples : int
         How many positions to leave out in turn at most.
@@ -196,22 +305,34 @@ def fit_covariance(
         For a scan without any variance beyond shot noise the nugget is large (100) and
         kriging becomes a local average.
     """
-    bands = np.asarray(counts, dtype=np.float64)
-    means = np.average(bands, axis=0, weights=multiplicity)
-    shot_noise = np.mean(bands / np.asarray(multiplicity)[:, None], axis=0)
-    signal = float(np.clip(bands.var(axis=0) - shot_noise, 0, None).sum())
+    sums, squares = np.zeros((3, counts.shape[1])), np.zeros(counts.shape[1])
+    _add_moments(counts, multiplicity, sums)
+    means, (centre, shot_noise) = sums[0] / multiplicity.sum(), sums[1:] / len(counts)
+    _add_squares(counts, centre, squares)
+    signal = float(np.clip(squares / len(counts) - shot_noise, 0, None).sum())
     noise = float(means.sum())
     nugget = 100.0 if signal <= noise / 100.0 else max(noise / signal, SMALLEST_NUGGET)
     lit = means > 0
     if len(points) < 4 or not lit.any():
         return Covariance(FALLBACK_RANGE, nugget)
-    scaled = bands[:, lit] / np.sqrt(means[lit])
-    tree = cKDTree(points)
     samples = np.random.default_rng(seed).permutation(len(points))[:max_samples]
+    nearest = [*range(2, min(NEIGHBOURS + 1, len(points)) + 1)]  # the first is the sample
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)  # quick to make
+    neighbours = tree.query(points[samples], k=nearest)[1]
+    # From here on only the samples and their neighbours.
+    used, local = np.unique(np.column_stack([samples, neighbours]), return_inverse=True)
+    local = local.reshape(len(samples), -1)
+    points, multiplicity = points[used], multiplicity[used]
+    scaled = counts[used][:, lit] / np.sqrt(means[lit])
     errors = [
         leave_one_out_error(
-            points, multiplicity, scaled, Covariance(r, nugget), samples=samples, tree=tree
+            points,
+            multiplicity,
+            scaled,
+            Covariance(length, nugget),
+            samples=local[:, 0],
+            neighbours=local[:, 1:],
         )
-        for r in RANGES
+        for length in RANGES
     ]
     return Covariance(RANGES[int(np.argmin(errors))], nugget)

@@ -16,6 +16,7 @@ _LABELS = {
     "spectra": "Reading and smoothing spectra",
     "operator": "Building the interpolation",
     "cube": "Computing the spectral cube",
+    "check": "Checking chunks",
 }
 
 
@@ -26,9 +27,9 @@ class Progress:
     Parameters
     ----------
     stage : str
-        ``simulate``, ``spectra``, ``operator`` or ``cube``.
+        ``simulate``, ``spectra``, ``operator``, ``cube`` or ``check``.
     done, total : int
-        Spectra or cells done, and of how many.
+        Spectra, cells or chunks done, and of how many.
     """
 
     stage: str

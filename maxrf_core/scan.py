@@ -32,7 +32,7 @@ from .schema import (
     TOTAL_COUNTS,
 )
 from .smoothing import check_sigma, smooth_spectra, smooth_window
-from .store import ZipstoreReader
+from .store import StoreReader
 from .table import DEFAULT_CACHE_BYTES, CountsTable, signal_channel
 
 __all__ = ["Scan", "open_scan"]
@@ -47,8 +47,9 @@ def open_scan(
 
     Parameters
     ----------
-    zipstore_filename : path
-        What `convert_crono` wrote.
+    zipstore_filename : path or str
+        What `convert_crono` wrote; a folder of its entries; or the URL of either, which is
+        read by parts: http, https, s3 and whatever else fsspec knows.
     cache_bytes : int
         Decompressed counts kept at most, in bytes.
 
@@ -61,9 +62,10 @@ def open_scan(
     Raises
     ------
     ZipstoreError
-        If the file is not there, cut short, or of another schema version.
+        If the file is not there, cut short, of another schema version, or cannot be
+        reached.
     """
-    return Scan(Path(zipstore_filename), cache_bytes=cache_bytes)
+    return Scan(zipstore_filename, cache_bytes=cache_bytes)
 
 
 class Scan:
@@ -71,8 +73,12 @@ class Scan:
 
     Attributes
     ----------
-    filename : Path
-        The zipstore.
+    location : str
+        The zipstore or folder, by path or URL.
+    name : str
+        What messages call it: the file's name, or the URL without secrets.
+    filename : Path or None
+        The zipstore or folder; None for a URL.
     energies : (c,) float32
         Energy of each channel in keV.
     positions : (n, 2) float64
@@ -95,14 +101,17 @@ class Scan:
         Highest value of any spectrum, smoothed with `conversion_sigma`.
     """
 
-    def __init__(self, filename: Path, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self.filename = filename
-        self._reader = ZipstoreReader(filename)
+    def __init__(
+        self, location: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BYTES
+    ) -> None:
+        self._reader = StoreReader(location)
+        self.location, self.name = self._reader.location, self._reader.name
+        self.filename: Path | None = self._reader.path
         try:
             self._load(cache_bytes)
         except (KeyError, TypeError, ValueError) as error:
             self._reader.close()
-            msg = f"{filename.name}: the description of the scan is damaged ({error!r})."
+            msg = f"{self.name}: the description of the scan is damaged ({error!r})."
             raise ZipstoreError(msg) from error
         except ZipstoreError:
             self._reader.close()
@@ -160,7 +169,7 @@ class Scan:
     def __repr__(self) -> str:
         height, width = self.grid.shape
         return (
-            f"<Scan {self.filename.name!r}: {self.n_spectra:,} spectra of {self.n_channels} "
+            f"<Scan {self.name!r}: {self.n_spectra:,} spectra of {self.n_channels} "
             f"channels, grid of {height} x {width} cells>"
         )
 
@@ -206,7 +215,7 @@ class Scan:
             matrix = csr_array((weights, indices, indptr), (self.grid.size, self.n_spectra))
             parameters = self._reader.layout(f"{name}/indptr").attributes["parameters"]
         except (KeyError, ValueError) as error:
-            msg = f"{self.filename.name}: the operator {method!r} is damaged ({error!r})."
+            msg = f"{self.name}: the operator {method!r} is damaged ({error!r})."
             raise ZipstoreError(msg) from error
         return Operator(method, self.grid.shape, matrix, parameters)
 

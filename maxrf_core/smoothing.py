@@ -11,15 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import compiled
+from .counts import SparseCounts, sift_counts
 from .errors import ParameterError
 
-__all__ = ["TRUNCATE", "gaussian_kernel", "sigma_to_fwhm", "smooth_spectra", "smooth_window"]
+__all__ = [
+    "TRUNCATE",
+    "gaussian_kernel",
+    "sigma_to_fwhm",
+    "smooth_sparse",
+    "smooth_spectra",
+    "smooth_window",
+]
 
 TRUNCATE = 4.0
 """Half width of the kernel in sigmas: the default of `scipy.ndimage.gaussian_filter1d`."""
 
 MAX_SIGMA = 1000.0
 """Widest smoothing accepted, in channels: beyond it nothing of a spectrum is left."""
+
+_AT_ONCE = 1024  # spectra smoothed at once: bounds what is sifted of them
+_FASTMATH = {"contract", "reassoc", "nsz"}  # NaN and infinity keep their meaning
 
 _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
@@ -77,31 +88,87 @@ def gaussian_kernel(sigma: float) -> npt.NDArray[np.float64]:
     return weights / weights.sum()
 
 
-@compiled(fastmath={"contract", "reassoc", "nsz"})
-def _scatter(spectra, kernel, out):  # noqa: ANN001, ANN202 - numba infers the types
-    n, c = spectra.shape
-    width = kernel.shape[0]
-    radius = width // 2
-    padded = np.empty(c + 2 * radius, dtype=kernel.dtype)
-    for i in range(n):
+@compiled(fastmath=_FASTMATH)
+def _add_peak(padded, j, count, kernel):  # noqa: ANN001, ANN202 - numba infers the types
+    for k in range(len(kernel)):
+        padded[j + k] += count * kernel[k]
+
+
+@compiled()
+def _fold(padded, radius, c):  # noqa: ANN001, ANN202
+    """Add what fell off the ends back in ("reflect": d c b a | a b c d | d c b a)."""
+    for j in range(radius):
+        left = (radius - 1 - j) % (2 * c)
+        if left >= c:
+            left = 2 * c - 1 - left
+        padded[radius + left] += padded[j]
+        right = (c + j) % (2 * c)
+        if right >= c:
+            right = 2 * c - 1 - right
+        padded[radius + right] += padded[radius + c + j]
+
+
+@compiled()
+def _raise(highest, values):  # noqa: ANN001, ANN202 - a function of its own is vectorised
+    for j in range(len(highest)):
+        value = np.float32(values[j])
+        highest[j] = max(highest[j], value)
+
+
+@compiled()
+def _round(values, out):  # noqa: ANN001, ANN202
+    for j in range(len(out)):
+        out[j] = values[j]
+
+
+@compiled()
+def _smooth(starts, channels, counts, kernel, out, highest):  # noqa: ANN001, ANN202
+    c = len(highest)
+    radius = len(kernel) // 2
+    padded = np.zeros(c + 2 * radius)
+    smoothed = padded[radius : radius + c]
+    for i in range(len(starts) - 1):
+        # A processor stalls when it reads what it is still writing, and peaks of neighbouring
+        # channels overlap: so one of the lower half of entries, then one of the upper.
+        first, last = starts[i], starts[i + 1]
+        half = (last - first) // 2
+        for p in range(first, first + half):
+            _add_peak(padded, channels[p], np.float64(counts[p]), kernel)
+            _add_peak(padded, channels[p + half], np.float64(counts[p + half]), kernel)
+        if first + 2 * half < last:
+            _add_peak(padded, channels[last - 1], np.float64(counts[last - 1]), kernel)
+        _fold(padded, radius, c)
+        _raise(highest, smoothed)
+        if len(out) > 0:
+            _round(smoothed, out[i])
         padded[:] = 0.0
-        for j in range(c):
-            count = spectra[i, j]
-            if count != 0:
-                for k in range(width):
-                    padded[j + k] += count * kernel[k]
-        # Fold what fell off the two ends back in ("reflect": d c b a | a b c d | d c b a).
-        for j in range(radius):
-            left = (radius - 1 - j) % (2 * c)
-            if left >= c:
-                left = 2 * c - 1 - left
-            padded[radius + left] += padded[j]
-            right = (c + j) % (2 * c)
-            if right >= c:
-                right = 2 * c - 1 - right
-            padded[radius + right] += padded[radius + c + j]
-        for j in range(c):
-            out[i, j] = padded[radius + j]
+
+
+def smooth_sparse(
+    sparse: SparseCounts, sigma: float, highest: npt.NDArray[np.float32], *, keep: bool = True
+) -> npt.NDArray[np.float32]:
+    """Smooth sparse spectra as `smooth_spectra` does, and raise their maximum.
+
+    Parameters
+    ----------
+    sparse : SparseCounts
+        k spectra of c channels.
+    sigma : float
+        Standard deviation of the Gaussian in channels.
+    highest : (c,) float32
+        Maximum over smoothed spectra; raised.
+    keep : bool
+        Whether the smoothed spectra are wanted, or only their maximum: without them each
+        stays in the processor's cache.
+
+    Returns
+    -------
+    smoothed : (k, c) float32, or (0, c) when not kept
+    """
+    out = np.empty((len(sparse) if keep else 0, sparse.n_channels), dtype=np.float32)
+    kernel = gaussian_kernel(sigma)
+    _smooth(sparse.starts, sparse.channels, sparse.counts, kernel, out, highest)
+    return out
 
 
 def smooth_spectra(spectra: npt.NDArray, sigma: float) -> npt.NDArray[np.floating]:
@@ -135,9 +202,13 @@ def smooth_spectra(spectra: npt.NDArray, sigma: float) -> npt.NDArray[np.floatin
         return spectra.copy()
     native = spectra.dtype.newbyteorder("=")
     dtype = np.float64 if native == np.float64 else np.float32
-    flat = np.ascontiguousarray(spectra, dtype=native).reshape(-1, spectra.shape[-1])
+    flat = spectra.astype(native, copy=False).reshape(-1, spectra.shape[-1])
     smoothed = np.empty(flat.shape, dtype=dtype)
-    _scatter(flat, kernel, smoothed)
+    highest = np.zeros(flat.shape[1], dtype=np.float32)
+    for start in range(0, len(flat), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        sparse = sift_counts(flat[part])
+        _smooth(sparse.starts, sparse.channels, sparse.counts, kernel, smoothed[part], highest)
     return smoothed.reshape(spectra.shape)
 
 

@@ -10,22 +10,24 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
-from .counts import add_weighted, band_edges
+from .counts import add_spectra, add_weighted, band_edges
 from .errors import ParameterError
+from .layout import ChunkSource
 from .schema import (
     CHANNELS_PER_GROUP,
     COUNTS_BY_CHANNEL,
     COUNTS_BY_SPECTRUM,
     COUNTS_CUMULATIVE,
+    TOTAL_COUNTS,
 )
-from .store import ChunkSource
 
 __all__ = ["CountsTable", "signal_channel"]
 
@@ -34,7 +36,7 @@ SIGNAL_FROM_KEV = 0.5
 """Counts below belong to the zero peak and say nothing of the object."""
 
 _BANDS = 12
-_ROWS_AT_ONCE = 4096  # spectra summed at once for a region: 32 MiB of 4096 channels
+_CHUNKS_AT_ONCE = 16  # chunks of spectra that a thread adds up at once: 2048 spectra
 
 
 def signal_channel(energies: npt.NDArray[np.floating]) -> int:
@@ -48,7 +50,7 @@ class CountsTable:
     Parameters
     ----------
     source : ChunkSource
-        Holds the three arrays of counts.
+        Holds the three arrays of counts, and their sum over spectra.
     cache_bytes : int
         Decompressed chunks kept at most, in bytes; the least recently used go first.
 
@@ -59,12 +61,16 @@ class CountsTable:
 
     def __init__(self, source: ChunkSource, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._source = source
+        self._cache_bytes = cache_bytes
         self._cache: LRUCache = LRUCache(cache_bytes, getsizeof=lambda chunk: chunk.nbytes)
         self._lock = threading.Lock()
         layout = source.layout(COUNTS_BY_SPECTRUM)
         self.n_spectra, self.n_channels = layout.shape
         self._spectra_per_chunk = layout.chunks[0]
         self._block = source.layout(COUNTS_CUMULATIVE).chunks[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(CountsTable, cache_bytes=self._cache_bytes), (self._source,)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -152,11 +158,26 @@ class CountsTable:
         -------
         spectrum : (c,) float64
         """
-        total = np.zeros(self.n_channels)
-        for start in range(0, len(index), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            total += np.asarray(weights[part], dtype=np.float64) @ self.spectra(index[part])
-        return total
+        order = np.argsort(index, kind="stable")
+        index, weights = np.asarray(index)[order], np.asarray(weights, dtype=np.float64)[order]
+        numbers, starts = np.unique(index // self._spectra_per_chunk, return_index=True)
+        stops = np.append(starts[1:], len(index))
+        # What a region needs would push everything else out of the cache.
+        few = len(numbers) <= _CHUNKS_AT_ONCE
+        read = self._chunk if few else self._source.read_chunk
+
+        def add_up(part: slice) -> npt.NDArray[np.float64]:
+            total = np.zeros(self.n_channels)
+            for number, start, stop in zip(numbers[part], starts[part], stops[part], strict=True):
+                spectra = read(COUNTS_BY_SPECTRUM, (int(number), 0))
+                rows = index[start:stop] - number * self._spectra_per_chunk
+                of_rows = np.bincount(rows, weights[start:stop], len(spectra))
+                add_spectra(spectra, of_rows, total)
+            return total
+
+        parts = [slice(i, i + _CHUNKS_AT_ONCE) for i in range(0, len(numbers), _CHUNKS_AT_ONCE)]
+        totals = map(add_up, parts) if few else self._pool.map(add_up, parts)
+        return sum(totals, np.zeros(self.n_channels))
 
     # --- across channels --------------------------------------------------------------
 
@@ -225,13 +246,10 @@ class CountsTable:
         -------
         counts : (n, <= 12) uint32
         """
-        groups = self._source.layout(COUNTS_CUMULATIVE).shape[0] - 1
-        row = np.array(
-            [self._cumulative(group).sum(dtype=np.uint64) for group in range(groups + 1)]
-        )
-        edges = band_edges(
-            np.diff(row), min(first_channel // CHANNELS_PER_GROUP, groups - 1), _BANDS
-        )
+        total = self._source.read_chunk(TOTAL_COUNTS, (0,))
+        in_groups = np.add.reduceat(total, range(0, self.n_channels, CHANNELS_PER_GROUP))
+        first = min(first_channel // CHANNELS_PER_GROUP, len(in_groups) - 1)
+        edges = band_edges(in_groups, first, _BANDS)
         bands = [self._cumulative(high) - self._cumulative(low) for low, high in pairwise(edges)]
         return np.column_stack(bands) if bands else np.zeros((self.n_spectra, 1), np.uint32)
 

@@ -5,47 +5,66 @@
 A simulated scan of some 15,000 spectra of 4096 channels (123 MB; cronomaxrf cannot write more
 than 16,384) is converted by each in turn, each time in a process of its own that has imported
 everything; the file is in the page cache. All but the lean run write the same five arrays, and
-ours write the tables behind the page as well.
+ours write the tables behind the page as well. Last comes what no conversion can do without:
+reading the counts once and compressing them once, in as many threads.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from maxrf_core import simulate_crono
 from tests.readable_by_cronomaxrf import REQUIREMENTS, RESTORE_COLLECTIONS, peer_python
 
-SHAPE = (199, 62)  # 62 + 13.4 spectra a row
+from .apart import ApartError, apart
+from .scans import scan_file, shape_for, warm
 
-MEASURE = """
-import contextlib, json, os, resource, sys, time
-from {module} import convert_crono
-start = time.perf_counter()
-with contextlib.redirect_stdout(sys.stderr):
-    zipstore = convert_crono(sys.argv[1]{options})
-seconds = time.perf_counter() - start
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(json.dumps([seconds, peak, os.path.getsize(zipstore)]))
-"""
+__all__ = [
+    "FULL",
+    "LEAN",
+    "LIMIT",
+    "PEER_SPECTRA",
+    "SELECTED",
+    "Contender",
+    "Result",
+    "measure_all",
+    "peer_contender",
+    "read_and_compress",
+]
+
+SPECTRA = 15_000
+
+PEER_SPECTRA = 16_384
+"""Spectra of 4096 channels beyond which cronomaxrf 0.0.12 fails."""
+
+PER_TASK, PER_CHUNK = 1024, 128  # spectra, as in a conversion: 8 MiB read and 1 MiB compressed
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A program to measure: its interpreter and what it runs."""
+    """Something to measure: ``module:function``, its options and its interpreter."""
 
     name: str
-    python: Path
-    program: str
+    target: str = "maxrf_core:convert_crono"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    python: Path = Path(sys.executable)
+    prelude: str = ""
+
+
+FULL = Contender("maxrf_core, kriging (default)", options={"progress": False})
+SELECTED = Contender("maxrf_core, selected", options={"progress": False, "method": "selected"})
+LEAN = Contender("maxrf_core, kriging, lean", options={"progress": False, "cubes": False})
+LIMIT = Contender("reading + compressing once", "tests.benchmarks.conversion:read_and_compress")
 
 
 @dataclass(frozen=True)
@@ -62,51 +81,93 @@ class Result:
         return statistics.median(self.seconds)
 
 
-def our_contenders() -> list[Contender]:
-    """Return our conversions: as it is by default, with the vendor's selection, and lean."""
-    calls = {
-        "maxrf_core, kriging (default)": ", progress=False",
-        "maxrf_core, selected": ", progress=False, method='selected'",
-        "maxrf_core, kriging, lean": ", progress=False, cubes=False",
-    }
-    return [
-        Contender(name, Path(sys.executable), MEASURE.format(module="maxrf_core", options=options))
-        for name, options in calls.items()
-    ]
-
-
 def peer_contender(environment: Path) -> Contender:
     """Return cronomaxrf in an environment of its own, made when it is not there."""
-    program = RESTORE_COLLECTIONS + MEASURE.format(module="cronomaxrf", options="")
-    return Contender(REQUIREMENTS[0].replace("==", " "), peer_python(environment), program)
+    return Contender(
+        REQUIREMENTS[0].replace("==", " "),
+        "cronomaxrf:convert_crono",
+        python=peer_python(environment),
+        prelude=RESTORE_COLLECTIONS,
+    )
 
 
-def measure(contender: Contender, scan: Path) -> tuple[float, int, int]:
-    """Convert a scan once, in a folder and a process of its own."""
-    with tempfile.TemporaryDirectory(dir=scan.parent) as folder:
-        own = Path(folder, scan.name)
+def read_and_compress(filename: str) -> int:
+    """Read the counts of a scan once and compress them once; return the compressed bytes.
+
+    In one thread for each processor, with the reader, the codec and the chunks of spectra of
+    a conversion; nothing is transposed, smoothed or written.
+    """
+    from maxrf_core.layout import COUNTS_CODEC
+    from maxrf_core.spectra import SpectraReader
+
+    with SpectraReader(filename) as spectra, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def task(start: int) -> int:
+            counts = spectra.read(start, start + PER_TASK)
+            return sum(
+                len(COUNTS_CODEC.encode(counts[i : i + PER_CHUNK]))
+                for i in range(0, len(counts), PER_CHUNK)
+            )
+
+        return sum(pool.map(task, range(0, spectra.n_spectra, PER_TASK)))
+
+
+def measure(contender: Contender, scan: Path, keep: Path | None) -> tuple[float, int, int]:
+    """Run once, in a folder and a process of its own; return seconds, peak and file bytes."""
+    with tempfile.TemporaryDirectory(dir=scan.parent, prefix="conversion-") as temporary:
+        own = Path(temporary, scan.name)
         os.link(scan, own)
-        done = subprocess.run(
-            [contender.python, "-c", contender.program, own],
-            check=True,
-            capture_output=True,
-            text=True,
+        run = apart(
+            contender.target,
+            str(own),
+            python=contender.python,
+            prelude=contender.prelude,
+            **contender.options,
         )
-    seconds, peak, size = json.loads(done.stdout.splitlines()[-1])
-    return seconds, peak, size
+        size = 0
+        for zipstore in Path(temporary).glob("*.zipstore"):
+            size = zipstore.stat().st_size
+            if keep is not None:
+                zipstore.replace(keep)
+    return run.seconds, run.peak, size
 
 
-def measure_all(contenders: list[Contender], scan: Path, repeats: int) -> dict[str, Result]:
-    """Measure all in turn, so that a busy minute strikes each alike; who fails is left out."""
-    runs = {contender.name: [] for contender in contenders}
+def measure_all(
+    contenders: Sequence[Contender],
+    scan: Path,
+    repeats: int,
+    *,
+    keep: Mapping[str, Path] | None = None,
+) -> dict[str, Result]:
+    """Measure all in turn, so that a busy minute strikes each alike.
+
+    Parameters
+    ----------
+    contenders : sequence of Contender
+        Who fails is named on stderr and left out.
+    scan : Path
+        The Crono file. Results are written beside it, and removed again.
+    repeats : int
+        Runs of each.
+    keep : mapping of str to Path, optional
+        Where to keep the last zipstore of a contender, by its name; on the same disk.
+
+    Returns
+    -------
+    dict of str to Result
+        By name.
+    """
+    warm(scan)
+    runs: dict[str, list[tuple[float, int, int]]] = {each.name: [] for each in contenders}
     for _ in range(repeats):
         for contender in contenders:
             if contender.name not in runs:
                 continue
             try:
-                runs[contender.name].append(measure(contender, scan))
-            except subprocess.CalledProcessError as error:
-                print(f"{contender.name} fails and is left out:\n{error.stderr.strip()}")
+                place = (keep or {}).get(contender.name)
+                runs[contender.name].append(measure(contender, scan, place))
+            except ApartError as error:
+                print(f"{contender.name} fails and is left out:\n{error}", file=sys.stderr)
                 del runs[contender.name]
     return {
         name: Result([run[0] for run in rows], max(run[1] for run in rows), rows[-1][2])
@@ -119,9 +180,10 @@ def table(results: dict[str, Result], yardstick: str) -> str:
     lines = [f"{'':32}{'seconds':>9}{'(range)':>16}{'memory':>11}{'file':>10}{'ratio':>8}"]
     for name, result in results.items():
         spread = f"({min(result.seconds):.2f}-{max(result.seconds):.2f})"
+        size = f"{result.size / 1e6:.0f} MB" if result.size else "none"
         lines.append(
             f"{name:32}{result.median:9.2f}{spread:>16}{result.peak / 1e6:8.0f} MB"
-            f"{result.size / 1e6:7.0f} MB{result.median / results[yardstick].median:8.2f}"
+            f"{size:>10}{result.median / results[yardstick].median:8.2f}"
         )
     return "\n".join([*lines, "", f"ratio: seconds over those of {yardstick}"])
 
@@ -134,22 +196,25 @@ def main() -> None:
     parser.add_argument("--without-peer", action="store_true", help="measure ours alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        scan = Path(temporary, "scan.HDF5")
-        truth = simulate_crono(scan, shape=SHAPE)
-        contenders = our_contenders()
+        folder = Path(temporary)
+        shape = shape_for(SPECTRA)
+        scan = scan_file(folder, shape, None)
+        contenders, yardstick = [FULL, SELECTED, LEAN], LEAN.name
         if not options.without_peer:
-            environment = options.environment or Path(temporary, "environment")
             try:
-                contenders.append(peer_contender(environment))
+                peer = peer_contender(options.environment or folder / "environment")
+                contenders.append(peer)
             except subprocess.CalledProcessError as error:
                 print(f"cronomaxrf cannot be installed and is left out: {error.stderr.strip()}")
-        results = measure_all(contenders, scan, options.repeats)
+        results = measure_all([*contenders, LIMIT], scan, options.repeats)
+        if len(contenders) > 3 and peer.name in results:
+            yardstick = peer.name
         print(
-            f"{truth.n_spectra:,} spectra of 4096 channels, {scan.stat().st_size / 1e6:.0f} MB; "
+            f"a scan of {shape[0]} x {shape[1]} cells, {scan.stat().st_size / 1e6:.0f} MB; "
             f"{os.cpu_count()} processors, Python {platform.python_version()}; "
             f"median of {options.repeats}\n"
         )
-        print(table(results, yardstick=list(results)[-1]))
+        print(table(results, yardstick))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
+import fsspec
 import pytest
 
 import maxrf_core
@@ -27,10 +29,10 @@ from maxrf_core.interpolation import METHODS
 from maxrf_core.phantom import PHANTOMS
 from maxrf_core.progress import Progress
 from maxrf_core.simulation import simulate_crono
-from maxrf_core.store import ZipstoreReader
+from maxrf_core.store import StoreReader
 
 SCAN = Path(__file__).parents[1] / "data" / "crono-12x9.HDF5"
-COMMANDS = ("convert", "tree", "report", "demo", "serve", "simulate")
+COMMANDS = ("convert", "check", "tree", "report", "demo", "serve", "simulate")
 TIMEOUT = 120  # seconds: a program that hangs fails its test, however busy the machine
 
 TINY = (5, 7)
@@ -195,7 +197,7 @@ def test_convert_hands_every_option_on(source, tmp_path, capsys):
     output = capsys.readouterr()
     assert code == 0
     assert "Building the interpolation" in output.err
-    with ZipstoreReader(folder / "scan.zipstore") as reader:
+    with StoreReader(folder / "scan.zipstore") as reader:
         assert reader.attributes["parameters"] == {
             "method": "linear",
             "sigma": 2.5,
@@ -287,6 +289,75 @@ def test_a_failing_conversion_leaves_the_existing_zipstore_as_it_is(source, caps
     assert cli.main(["convert", str(source), "--overwrite"]) == 1
     assert capsys.readouterr().err.startswith("maxrf: error: ")
     assert contents(source.parent) == before
+
+
+# --- on a cluster -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Yield a cluster of two workers, each a process of its own with one thread."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        local_directory=tmp_path_factory.mktemp("workers"),
+    ) as started:
+        yield started
+
+
+# distributed's own threads close its sockets when they get to it
+on_a_cluster = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@on_a_cluster
+@pytest.mark.parametrize("by_file", [False, True])
+def test_convert_works_on_the_cluster_of_an_address(cluster, by_file, source, tmp_path):
+    """Several scans one after the other, to the very files that threads make."""
+    address = cluster.scheduler_address
+    if by_file:
+        file = tmp_path / "scheduler.json"
+        file.write_text(json.dumps(cluster.scheduler.identity()))
+        address = str(file)
+    second = Path(shutil.copy(SCAN, source.with_name("second.HDF5")))
+    folder = tmp_path / "converted"
+    folder.mkdir()
+    arguments = ["convert", source, second, "--lean", "--output", folder]
+    with start(*arguments, "--scheduler", address, "--progress=json") as program:
+        output, errors = program.communicate(timeout=TIMEOUT)
+    assert (program.returncode, errors) == (0, "")
+    ends = [line for line in json_lines(output) if "stage" not in line]
+    made = [folder / "scan.zipstore", folder / "second.zipstore"]
+    assert ends == [{"result": str(path)} for path in made]
+    assert cli.main(["convert", str(source), "--lean"]) == 0
+    assert made[0].read_bytes() == source.with_suffix(".zipstore").read_bytes()
+    assert sorted(contents(folder)) == [path.name for path in made]
+
+
+@on_a_cluster
+def test_a_scan_that_fails_on_the_cluster_does_not_stop_the_others(cluster, source, capsys):
+    """As without one; and the client is closed in the end."""
+    bad = source.with_name("bad.HDF5")
+    bad.write_bytes(b"not HDF5")
+    arguments = ["convert", bad, source, "--lean", "--scheduler", cluster.scheduler_address]
+    assert cli.main(list(map(str, arguments))) == 1
+    output = capsys.readouterr()
+    assert output.out == f"{source.with_suffix('.zipstore')}\n"
+    assert output.err.startswith(f"maxrf: error: {bad} is not an HDF5 file")
+
+
+@on_a_cluster
+def test_a_scheduler_that_does_not_answer_is_one_sentence(source, monkeypatch, capsys):
+    """A wrong address, said once, before any scan is read."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("maxrf_core.cluster._CONNECT_SECONDS", 1)
+    assert cli.main(["convert", str(source), "--scheduler", "tcp://127.0.0.1:1"]) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith("maxrf: error: no dask scheduler answers at 'tcp://127.0.0.1:1'")
+    assert len(output.err.splitlines()) == 1
+    assert list(contents(source.parent)) == [source.name]
 
 
 # --- progress for programs ----------------------------------------------------------------
@@ -440,6 +511,8 @@ def test_report_prints_what_the_file_holds(capsys):
         (["report", "nowhere.HDF5"], "nowhere.HDF5 does not exist"),
         (["tree", "nowhere.zipstore"], "nowhere.zipstore"),
         (["tree", "scan.HDF5"], "try: maxrf report"),
+        (["check", "scan.HDF5"], "try: maxrf report"),
+        (["convert", "x.HDF5", "--scheduler", "nowhere.json"], "no dask scheduler answers at"),
         (["convert", "nowhere.HDF5"], "nowhere.HDF5 does not exist"),
         (["simulate", "folder/that/is/not/there.HDF5"], "there is no folder"),
         (["simulate", "new.HDF5", "--counts", "-3"], "-3"),
@@ -496,6 +569,65 @@ def test_names_that_are_no_text_are_printed_as_their_bytes(source):
     assert done.stdout == os.fsencode(odd.with_suffix(".zipstore")) + b"\n"
 
 
+# --- check --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def converted(source, capsys):
+    """Return a lean zipstore beside its scan."""
+    assert cli.main(["convert", str(source), "--lean"]) == 0
+    capsys.readouterr()
+    return source.with_suffix(".zipstore")
+
+
+def test_check_prints_one_line_when_all_is_well(converted, source, capsys):
+    """And nothing else: made for the end of a script that copies scans."""
+    assert cli.main(["check", str(converted), "--source", str(source)]) == 0
+    output = capsys.readouterr()
+    assert output.out.startswith("scan.zipstore is whole: 259 spectra, ")
+    assert output.out.endswith(" kB, counts equal to scan.HDF5\n")
+    assert output.err == ""
+
+
+def test_check_prints_each_fault_and_fails(converted, capsys):
+    """A line each, then how many; nothing on standard output, as nothing is whole."""
+    with zipfile.ZipFile(converted) as archive:
+        info = archive.getinfo("counts/by_spectrum/0.0")
+    data = bytearray(converted.read_bytes())
+    data[info.header_offset + info.file_size // 2] ^= 1
+    converted.write_bytes(data)
+    assert cli.main(["check", str(converted)]) == 1
+    output = capsys.readouterr()
+    *faults, end = output.err.splitlines()
+    assert output.out == ""
+    assert end == f"scan.zipstore has {len(faults)} fault{'s' if len(faults) > 1 else ''}."
+    assert all(fault.startswith("maxrf: fault: ") for fault in faults)
+    assert "scan.zipstore is damaged at entry 'counts/by_spectrum/0.0'" in faults[0]
+
+
+def test_json_progress_of_a_check_ends_in_its_result_or_error(converted, capsys):
+    """With all faults and notes, for programs."""
+    assert cli.main(["check", str(converted), "--progress", "json"]) == 0
+    *steps, end = json_lines(capsys.readouterr().out)
+    assert {step["stage"] for step in steps} == {"check"}
+    assert steps[-1]["done"] == steps[-1]["total"]
+    assert end["result"].startswith("scan.zipstore is whole")
+    assert (end["faults"], end["notes"]) == ([], [])
+    converted.write_bytes(converted.read_bytes()[:-100])
+    assert cli.main(["check", str(converted), "--progress", "json"]) == 1
+    (end,) = json_lines(capsys.readouterr().out)
+    assert end["error"] == "scan.zipstore has 1 fault."
+    assert "not a whole zipstore" in end["faults"][0]
+
+
+def test_a_check_stops_on_a_signal(converted, monkeypatch, capsys):
+    """Ctrl-C, or the end of a batch job."""
+    monkeypatch.setattr(cli, "_report_json", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert cli.main(["check", str(converted), "--progress", "json"]) == 130
+    (end,) = json_lines(capsys.readouterr().out)
+    assert end["error"].startswith("scan.zipstore: stopped")
+
+
 # --- serve --------------------------------------------------------------------------------
 
 
@@ -547,6 +679,18 @@ def test_serve_names_all_paths_that_it_cannot_show(tmp_path, served, capsys):
     assert f"no file or folder {tmp_path / 'gone'}" in errors
     assert f"{tmp_path / 'notes.txt'} cannot be shown" in errors
     assert served == []
+
+
+def test_serve_passes_a_url_on_as_it_is(converted, served, monkeypatch):
+    """A path would lose one of its slashes, and gain the working folder."""
+    files = fsspec.filesystem("memory")
+    files.put(str(converted), "/served/scan.zipstore")
+    monkeypatch.setattr(cli, "_dashboard_folder", lambda: Path("/app"))
+    url = "memory://served/scan.zipstore"
+    assert cli.main(["serve", url, str(converted)]) == 0
+    files.rm("/served", recursive=True)
+    (command,) = served
+    assert command[-3:] == ["--args", url, str(converted)]
 
 
 def test_serve_without_the_page_installed_says_so(monkeypatch, served, capsys):
@@ -656,7 +800,7 @@ def test_demo_of_another_program_is_made_anew(name, key, value, found, cache, mo
     for module in (conversion, demo, store):
         monkeypatch.setattr(module, name, value, raising=False)
     assert demo.demo_scan(folder=cache, progress=False) == made
-    with ZipstoreReader(made) as reader:
+    with StoreReader(made) as reader:
         assert reader.attributes[key] == found
 
 

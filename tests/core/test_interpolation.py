@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given, reject
 from hypothesis import strategies as st
 from scipy.interpolate import griddata
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, Delaunay, QhullError
 from scipy.spatial.distance import cdist
 
 from maxrf_core import METHODS, Grid, Operator, ParameterError, build_operator, smooth_spectra
 from maxrf_core import interpolation as interpolation_module
 from maxrf_core.grid import make_grid, vendor_grid
 from maxrf_core.interpolation import MAX_DISTANCE, Raster
+from maxrf_core.kriging import fit_covariance
 
 WEIGHTS_ROUNDING = 2e-6
 """Weights are float32: 21 of them, up to about 1 each, leave 21 x 6e-8 of what they weigh."""
@@ -93,6 +95,93 @@ def rasters(draw):
 
 def values_for(raster, seed=0):
     return np.random.default_rng(seed).poisson(40, len(raster.positions)).astype(np.float32)
+
+
+# --- the same, plainly ---------------------------------------------------------------------------
+def plain_operator(method, raster):
+    """Return W as a dense (cells, spectra) array, built without any haste."""
+    if method == "selected" and raster.selected_index.shape == raster.grid.shape:
+        return np.eye(len(raster.positions))[raster.selected_index.ravel()]
+    used = np.arange(len(raster.positions))
+    if method == "selected":
+        used = np.unique(raster.selected_index)
+    places, inverse, multiplicity = np.unique(
+        raster.points[used], axis=0, return_inverse=True, return_counts=True
+    )
+    share = np.zeros((len(places), len(raster.positions)))
+    share[inverse.ravel(), used] = 1 / multiplicity[inverse.ravel()]
+    targets = raster.targets
+    squares = ((targets[:, None] - places) ** 2).sum(axis=2)
+    order = np.argsort(squares, axis=1, kind="stable")  # of those at one distance, by x, then y
+    distances = np.sqrt(squares)
+    weights = np.eye(len(places))[order[:, 0]]
+    if method == "linear":
+        inside, corners, coordinates = plain_triangles(places, targets)
+        weights[inside] = 0.0
+        rows = np.flatnonzero(inside)
+        for corner in range(3):
+            weights[rows, corners[inside, corner]] = coordinates[inside, corner]
+    if method == "kriging":
+        counts = share @ raster.band_counts()
+        covariance = fit_covariance(places, multiplicity, counts)
+        for cell, near in enumerate(order[:, :21]):
+            weights[cell] = 0.0
+            weights[cell, near] = plain_kriging(
+                places[near], multiplicity[near], distances[cell, near], covariance
+            )
+    weights[distances.min(axis=1) > MAX_DISTANCE] = 0.0
+    return weights @ share
+
+
+def plain_triangles(places, targets):
+    """Return which targets lie in a triangle, its corners and barycentric coordinates."""
+    triangulation = Delaunay(places)
+    simplices = triangulation.find_simplex(targets)
+    transform = triangulation.transform[simplices]
+    first = np.einsum("mij,mj->mi", transform[:, :2], targets - transform[:, 2])
+    coordinates = np.column_stack([first, 1 - first.sum(axis=1)])
+    inside = (simplices >= 0) & np.isfinite(coordinates).all(axis=1)
+    return inside, triangulation.simplices[simplices], coordinates
+
+
+def plain_kriging(places, multiplicity, distances, covariance):
+    """Solve the ordinary kriging equations of one cell with their Lagrange multiplier."""
+
+    def matern(d):
+        a = np.sqrt(3) * d / covariance.range_pitches
+        return (1 + a) * np.exp(-a)
+
+    k = len(places)
+    system = np.ones((k + 1, k + 1))
+    system[:k, :k] = matern(cdist(places, places)) + np.diag(covariance.nugget / multiplicity)
+    system[k, k] = 0.0
+    return np.linalg.solve(system, np.append(matern(distances), 1.0))[:k]
+
+
+@given(raster=rasters(), method=methods)
+def test_the_operator_is_the_one_built_plainly(raster, method):
+    """Bins, walks, blocks and lanes are shortcuts to the same numbers."""
+    try:
+        expected = plain_operator(method, raster)
+    except QhullError:  # line scans have tests of their own
+        reject()
+    operator = build_operator(method, raster)
+    np.testing.assert_allclose(operator.matrix.toarray(), expected, rtol=0, atol=WEIGHTS_ROUNDING)
+    np.testing.assert_array_equal(operator.empty.ravel(), ~expected.any(axis=1))
+    operator.matrix.check_format(full_check=True)
+    for start, stop in pairwise(operator.matrix.indptr):
+        assert (np.diff(operator.matrix.indices[start:stop]) > 0).all()
+
+
+@given(raster=rasters(), method=methods, block=st.integers(1, 80), threads=st.integers(1, 3))
+def test_neither_blocks_nor_threads_show(raster, method, block, threads):
+    """Files are the same to the last bit, whatever machine made them."""
+    expected = build_operator(method, raster, threads=1).matrix
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpolation_module, "_BLOCK", block)
+        matrix = build_operator(method, raster, threads=threads).matrix
+    for name in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(matrix, name), getattr(expected, name))
 
 
 # --- what holds for every method ---------------------------------------------------------------
@@ -425,14 +514,6 @@ def test_kriging_is_nearest_to_the_truth(rng):
     assert errors["kriging"] < errors["linear"] < errors["selected"]
 
 
-def test_kriging_in_blocks_is_kriging_in_one(monkeypatch):
-    """Blocks bound the memory of large grids and must not show."""
-    raster = wobbly_raster()
-    whole = build_operator("kriging", raster).matrix.toarray()
-    monkeypatch.setattr(interpolation_module, "_BLOCK", 11)
-    np.testing.assert_array_equal(build_operator("kriging", raster).matrix.toarray(), whole)
-
-
 def test_kriging_says_what_it_fitted():
     """The parameters are stored with the operator."""
     parameters = build_operator("kriging", wobbly_raster()).parameters
@@ -522,3 +603,32 @@ def test_a_region_without_a_datum_has_no_mean(operator):
     mask = np.zeros(operator.shape, dtype=bool)
     mask[-1] = True
     assert np.isnan(operator.spectrum_weights(mask)).all()
+
+
+@pytest.mark.parametrize("size", [0, 1, -1])
+def test_values_for_another_scan_are_refused(operator, size):
+    """One value too many or too few would shift the map or read beyond the end."""
+    n = operator.matrix.shape[1]
+    values = np.ones(n + size if size else 0)
+    for product in (operator.apply, operator.variance):
+        with pytest.raises(ParameterError, match=rf"expected \({n},\) or \({n}, k\)"):
+            product(values)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (45,), (9, 1), (9, 5, 1)])
+def test_a_mask_of_another_shape_is_refused(operator, shape):
+    """A transposed mask is a mistake, not a region."""
+    with pytest.raises(ParameterError, match=r"expected the grid's, \(9, 5\)"):
+        operator.spectrum_weights(np.ones(shape, dtype=bool))
+
+
+@given(raster=rasters(), method=methods, seed=seeds)
+def test_the_weights_of_a_region_are_those_of_the_transposed_operator(raster, method, seed):
+    """W^T m / |m|, taken from the rows of the region alone."""
+    operator = build_operator(method, raster)
+    mask = np.random.default_rng(seed).uniform(size=operator.shape) < 0.3
+    inside = (mask & ~operator.empty).ravel()
+    assume(inside.any())
+    expected = operator.matrix.astype(np.float64).T @ inside.astype(np.float64) / inside.sum()
+    # a mean of numbers of about 1, in float64
+    np.testing.assert_allclose(operator.spectrum_weights(mask), expected, rtol=0, atol=1e-14)

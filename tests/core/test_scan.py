@@ -260,7 +260,7 @@ def test_a_forgotten_scan_closes_its_file(lean_zipstore):
     """No file stays open and no warning is raised when nobody closes it."""
     scan = open_scan(lean_zipstore)
     scan.energy_map(1, 9)
-    file = scan._reader._file
+    file = scan._reader._entries._source._file
     del scan
     gc.collect()
     assert file.closed

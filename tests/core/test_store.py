@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +20,12 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from small_stores import ATTRIBUTES, VALUES, left_behind, write_store
 from zarr.storage import ZipStore
 
-from maxrf_core import MaxrfError, OutputError, ZipstoreError, get_array, open_scan
+from maxrf_core import MaxrfError, OutputError, ZipstoreError, get_array, open_scan, unfinished
+from maxrf_core.entries import ZipEntries
+from maxrf_core.layout import COUNTS_CODEC, CUMULATIVE_CODEC, FLOAT_CODEC
 from maxrf_core.schema import (
     COUNTS_BY_CHANNEL,
     COUNTS_BY_SPECTRUM,
@@ -30,33 +34,16 @@ from maxrf_core.schema import (
     SCHEMA_NAME,
     SCHEMA_VERSION,
 )
-from maxrf_core.store import COUNTS_CODEC, FLOAT_CODEC, ZipstoreReader, ZipstoreWriter
-
-ATTRIBUTES = {"schema": SCHEMA_NAME, "schema_version": SCHEMA_VERSION}
-VALUES = np.arange(91, dtype=np.uint16).reshape(13, 7)
-
-
-def write_store(path, *, attributes=ATTRIBUTES, values=VALUES, chunks=(4, 3)):
-    """Write a zipstore of one array, ``group/values``."""
-    with ZipstoreWriter(path, attributes) as writer:
-        writer.create_array("group/values", shape=values.shape, dtype=values.dtype, chunks=chunks)
-        for index in np.ndindex(*writer.layout("group/values").chunk_counts):
-            part = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, chunks, strict=True))
-            writer.write_chunk("group/values", index, values[part])
-        writer.commit()
-    return path
-
-
-def left_behind(folder):
-    """Return the names of everything in a folder, hidden files as well."""
-    return sorted(path.name for path in folder.iterdir())
+from maxrf_core.store import StoreReader
+from maxrf_core.writer import ZipstoreWriter
 
 
 def local_data(path, name):
     """Return where the bytes of an entry begin and end."""
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(name)
-    start = info.header_offset + 30 + len(info.filename)
+    header = path.read_bytes()[info.header_offset :][:30]
+    start = info.header_offset + 30 + sum(struct.unpack("<2H", header[26:]))
     return start, start + info.file_size
 
 
@@ -73,7 +60,7 @@ def test_arrays_of_any_shape_and_chunks_come_back(tmp_path, values, data):
     """Chunks need not divide the array; what pads the last ones stays inside the file."""
     chunks = tuple(data.draw(st.integers(1, size + 2)) for size in values.shape)
     path = write_store(tmp_path / "any.zipstore", values=values, chunks=chunks)
-    with ZipstoreReader(path) as reader:
+    with StoreReader(path) as reader:
         found = reader.read_array("group/values")
     assert found.dtype == values.dtype
     np.testing.assert_array_equal(found, values)
@@ -84,7 +71,7 @@ def test_arrays_of_any_shape_and_chunks_come_back(tmp_path, values, data):
 
 def test_zarr_reads_every_array_as_we_do(full_zipstore):
     """The file is zarr's format 2, not only ours: another program must see the same numbers."""
-    with ZipstoreReader(full_zipstore) as reader:
+    with StoreReader(full_zipstore) as reader:
         store = ZipStore(full_zipstore, mode="r")
         group = zarr.open_group(store, mode="r")
         assert group.metadata.zarr_format == 2
@@ -107,6 +94,7 @@ def test_every_name_is_in_the_zip_once_and_uncompressed(full_zipstore):
         assert len(names) == len(set(names))
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {info.create_system for info in archive.infolist()} == {3}  # on Windows, too
 
 
 def test_all_arrays_are_little_endian(full_zipstore):
@@ -123,7 +111,7 @@ def test_an_array_without_elements_comes_back(tmp_path):
     with ZipstoreWriter(path, ATTRIBUTES) as writer:
         writer.write_array("rois/energies", np.empty((0, 2)))
         writer.commit()
-    with ZipstoreReader(path) as reader:
+    with StoreReader(path) as reader:
         assert reader.read_array("rois/energies").shape == (0, 2)
     assert get_array(path, "rois/energies").shape == (0, 2)
 
@@ -141,7 +129,7 @@ def test_a_chunk_can_be_read_back_while_the_rest_is_written(tmp_path):
 
 def test_chunks_are_read_only(lean_zipstore):
     """They are shared by all visitors through one cache."""
-    with ZipstoreReader(lean_zipstore) as reader:
+    with StoreReader(lean_zipstore) as reader:
         chunk = reader.read_chunk(COUNTS_BY_SPECTRUM, (0, 0))
         with pytest.raises(ValueError, match="read-only"):
             chunk[0, 0] = 1
@@ -173,14 +161,14 @@ def test_threads_write_whole_chunks(tmp_path):
         for job in jobs:
             job.result()
         writer.commit()
-    with ZipstoreReader(path) as reader:
+    with StoreReader(path) as reader:
         np.testing.assert_array_equal(reader.read_array("values"), values)
 
 
 def test_threads_read_what_one_reads(full_zipstore):
     """Reads are positioned: no thread moves another's place in the file."""
     names = [COUNTS_BY_SPECTRUM, COUNTS_BY_CHANNEL, COUNTS_CUMULATIVE, ENERGIES] * 12
-    with ZipstoreReader(full_zipstore) as reader:
+    with StoreReader(full_zipstore) as reader:
         expected = {name: reader.read_array(name) for name in set(names)}
         with ThreadPoolExecutor(8) as pool:
             for name, found in zip(names, pool.map(reader.read_array, names), strict=True):
@@ -193,7 +181,49 @@ def test_without_positioned_reads_a_lock_does(full_zipstore, monkeypatch):
     test_threads_read_what_one_reads(full_zipstore)
 
 
-@pytest.mark.parametrize("codec", [COUNTS_CODEC, FLOAT_CODEC, None])
+def test_a_read_may_come_in_pieces(full_zipstore, monkeypatch):
+    """Network file systems may give less than they are asked for."""
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, offset: pread(file, min(size, 99), offset))
+    test_threads_read_what_one_reads(full_zipstore)
+
+
+def test_entries_with_long_extra_fields_are_read(full_zipstore, tmp_path):
+    """Other programs add times and owners to each entry of a zip."""
+    repacked = tmp_path / "repacked.zipstore"
+    with zipfile.ZipFile(full_zipstore) as old, zipfile.ZipFile(repacked, "w") as new:
+        for name in old.namelist():
+            info = zipfile.ZipInfo(name)
+            info.extra = struct.pack("<2H", 0xCAFE, 700) + bytes(700)
+            new.writestr(info, old.read(name))
+    with StoreReader(full_zipstore) as ours, StoreReader(repacked) as theirs:
+        for name in ours.array_names():
+            np.testing.assert_array_equal(theirs.read_array(name), ours.read_array(name))
+
+
+def test_nothing_is_read_from_behind_the_end_of_a_file(lean_zipstore):
+    """Some servers refuse it, and a damaged directory may ask for gigabytes."""
+
+    class _Source:
+        whole = lean_zipstore.read_bytes()
+        size = len(whole)
+
+        def read_range(self, start, stop):
+            assert 0 <= start <= stop <= self.size
+            return self.whole[start:stop]
+
+        def close(self):
+            pass
+
+    entries = ZipEntries(_Source(), "spied")
+    for key in entries.keys():  # noqa: SIM118 - no dict
+        assert len(entries.read(key)) == entries._infos[key].file_size
+        entries._infos[key].file_size += 2**40
+        with pytest.raises(ZipstoreError, match=f"spied is damaged at entry '{key}'"):
+            entries.read(key)
+
+
+@pytest.mark.parametrize("codec", [COUNTS_CODEC, CUMULATIVE_CODEC, FLOAT_CODEC, None])
 def test_every_codec_is_lossless_and_named_in_the_file(tmp_path, codec, rng):
     """Another program finds out from the file how to read it."""
     values = rng.poisson(2, (9, 40)).astype(np.float32)
@@ -202,7 +232,7 @@ def test_every_codec_is_lossless_and_named_in_the_file(tmp_path, codec, rng):
         writer.write_array("values", values, codec=codec, attributes={"units": "keV"})
         writer.commit()
     np.testing.assert_array_equal(get_array(path, "values"), values)
-    with ZipstoreReader(path) as reader:
+    with StoreReader(path) as reader:
         np.testing.assert_array_equal(reader.read_array("values"), values)
         assert reader.layout("values").attributes == {"units": "keV"}
 
@@ -248,8 +278,8 @@ def test_after_any_error_the_old_file_stays(tmp_path, error):
 class _FullDisk(io.FileIO):
     """A file on a disk that has room for so many bytes and not one more."""
 
-    def __init__(self, path, room):
-        super().__init__(path, "w+")
+    def __init__(self, path, mode, opener, room):
+        super().__init__(path, mode, opener=opener)
         self._room = room
 
     def write(self, data):
@@ -263,14 +293,11 @@ def test_on_a_full_disk_the_old_file_stays_and_the_message_says_so(tmp_path, mon
     """The usual end of a night's conversion; the half-written file must not fill the disk."""
     path = write_store(tmp_path / "old.zipstore")
     before = path.read_bytes()
-    opened = Path.open
 
-    def open_on_full_disk(self, *arguments, **keywords):
-        if self.suffix == ".partial":
-            return io.BufferedRandom(_FullDisk(self, room))
-        return opened(self, *arguments, **keywords)
+    def open_on_full_disk(path, mode, *, opener, **_keywords):
+        return _FullDisk(path, mode.replace("b", ""), opener, room)
 
-    monkeypatch.setattr(Path, "open", open_on_full_disk)
+    monkeypatch.setattr(unfinished, "open", open_on_full_disk, raising=False)
 
     def write():
         with ZipstoreWriter(path, ATTRIBUTES) as writer:
@@ -281,6 +308,21 @@ def test_on_a_full_disk_the_old_file_stays_and_the_message_says_so(tmp_path, mon
         write()
     assert path.read_bytes() == before
     assert left_behind(tmp_path) == ["old.zipstore"]
+
+
+def test_a_disk_that_takes_a_little_at_a_time_gets_all(tmp_path, monkeypatch):
+    """A raw write may write less than it is given, and does so near a quota or a signal."""
+    expected = write_store(tmp_path / "at_once.zipstore").read_bytes()
+
+    class _Sip(io.FileIO):
+        def write(self, data):
+            return super().write(data[:7])
+
+    def open_slow(path, mode, *, opener, **_keywords):
+        return _Sip(path, mode.replace("b", ""), opener=opener)
+
+    monkeypatch.setattr(unfinished, "open", open_slow, raising=False)
+    assert write_store(tmp_path / "in_sips.zipstore").read_bytes() == expected
 
 
 @pytest.mark.parametrize(
@@ -295,10 +337,10 @@ def test_on_a_full_disk_the_old_file_stays_and_the_message_says_so(tmp_path, mon
 def test_a_file_that_cannot_be_made_is_told_in_a_sentence(tmp_path, monkeypatch, number, sentence):
     """Each cause has its own remedy."""
 
-    def refuse(self, *_arguments, **_keywords):
-        raise OSError(number, os.strerror(number), str(self))
+    def refuse(path, *_arguments, **_keywords):
+        raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(unfinished, "open", refuse, raising=False)
     with pytest.raises(OutputError, match=sentence):
         ZipstoreWriter(tmp_path / "new.zipstore", ATTRIBUTES)
     assert left_behind(tmp_path) == []
@@ -333,10 +375,10 @@ def test_two_writers_of_one_file_do_not_mix(tmp_path):
         second.write_array("values", VALUES + 1)
         first.commit()
         second.write_array("more", VALUES + 2)
-        with ZipstoreReader(path) as reader:
+        with StoreReader(path) as reader:
             np.testing.assert_array_equal(reader.read_array("values"), VALUES)
         second.commit()
-    with ZipstoreReader(path) as reader:
+    with StoreReader(path) as reader:
         np.testing.assert_array_equal(reader.read_array("values"), VALUES + 1)
         np.testing.assert_array_equal(reader.read_array("more"), VALUES + 2)
     assert left_behind(tmp_path) == ["both.zipstore"]
@@ -403,7 +445,7 @@ def test_a_missing_array_and_a_missing_chunk_are_named(full_zipstore, tmp_path):
         for name in old.namelist():
             if name not in holes:
                 new.writestr(name, old.read(name))
-    with ZipstoreReader(path) as reader:
+    with StoreReader(path) as reader:
         with pytest.raises(ZipstoreError, match=r"no entry 'maxrf_energies/.zarray'.*Convert"):
             reader.layout(ENERGIES)
         with pytest.raises(ZipstoreError, match=r"no entry 'counts/by_spectrum/0.0'.*Convert"):
@@ -503,7 +545,7 @@ def test_a_wrong_byte_in_a_chunk_is_noticed(lean_zipstore, tmp_path, rng):
         raw = bytearray(whole)
         raw[place] ^= 0x10
         path.write_bytes(raw)
-        with ZipstoreReader(path) as reader, pytest.raises(ZipstoreError, match="damaged"):
+        with StoreReader(path) as reader, pytest.raises(ZipstoreError, match="damaged"):
             reader.read_chunk(COUNTS_BY_SPECTRUM, (0, 0))
 
 

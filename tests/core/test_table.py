@@ -12,27 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maxrf_core import ParameterError
-from maxrf_core.counts import (
-    add_weighted,
-    band_edges,
-    block_statistics,
-    sum_channels,
-    transpose_counts,
-)
+from maxrf_core.counts import band_edges
+from maxrf_core.layout import ArrayLayout
 from maxrf_core.schema import (
     CHANNELS_PER_GROUP,
     COUNTS_BY_CHANNEL,
     COUNTS_BY_SPECTRUM,
     COUNTS_CUMULATIVE,
+    TOTAL_COUNTS,
 )
-from maxrf_core.store import ArrayLayout
 from maxrf_core.table import CountsTable, signal_channel
 
 FLOAT32_ROUNDING = 2.0**-23
 
 
 class MemorySource:
-    """The three arrays of counts in memory, in chunks of any size; counts what is read."""
+    """The arrays of counts in memory, in chunks of any size; counts what is read."""
 
     def __init__(self, counts, *, block, spectra_per_chunk=8):
         n, c = counts.shape
@@ -46,6 +41,7 @@ class MemorySource:
             COUNTS_BY_SPECTRUM: (counts, (min(spectra_per_chunk, n), c)),
             COUNTS_BY_CHANNEL: (np.ascontiguousarray(counts.T), (per_group, min(block, n))),
             COUNTS_CUMULATIVE: (cumulative, (1, min(block, n))),
+            TOTAL_COUNTS: (counts.sum(axis=0, dtype=np.uint64), (c,)),
         }
         self.reads = Counter()
         self._lock = threading.Lock()
@@ -204,7 +200,7 @@ def test_a_weighted_spectrum_is_the_weighted_sum(table_of, rng, monkeypatch):
     expected = weights @ counts[index].astype(float)
     table = table_of(counts)
     np.testing.assert_allclose(table.weighted_spectrum(index, weights), expected, rtol=1e-9)
-    monkeypatch.setattr("maxrf_core.table._ROWS_AT_ONCE", 9)
+    monkeypatch.setattr("maxrf_core.table._CHUNKS_AT_ONCE", 2)
     np.testing.assert_allclose(table.weighted_spectrum(index, weights), expected, rtol=1e-9)
 
 
@@ -318,29 +314,3 @@ def test_the_band_edges_increase_from_the_first_group():
 def test_the_signal_begins_at_half_a_kev(energies, channel):
     """Below lies the zero peak, wherever the axis starts."""
     assert signal_channel(np.array(energies, np.float32)) == channel
-
-
-# --- the compiled loops -------------------------------------------------------------------------
-@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 150), c=st.integers(1, 150))
-def test_the_compiled_loops_are_what_numpy_does(seed, k, c):
-    """Tiles of 64 have edges; every shape must come out whole."""
-    counts = poisson_counts(seed, k, c)
-    by_channel = np.full((c, k + 5), 9, np.uint16)
-    by_channel[:, 3:-2] = 0
-    transpose_counts(counts, by_channel, 3)
-    np.testing.assert_array_equal(by_channel[:, 3:-2], counts.T)
-    np.testing.assert_array_equal(by_channel[:, [0, 1, 2, -2, -1]], 9)
-
-    total, highest = np.full(c, 7, np.uint64), np.full(c, 1, np.uint16)
-    per_spectrum = np.empty(k, np.uint32)
-    block_statistics(counts, total, highest, per_spectrum)
-    np.testing.assert_array_equal(total, 7 + counts.sum(axis=0, dtype=np.uint64))
-    np.testing.assert_array_equal(highest, np.maximum(counts.max(axis=0), 1))
-    np.testing.assert_array_equal(per_spectrum, counts.sum(axis=1, dtype=int))
-
-    sums = np.full(k, 5, np.uint32)
-    sum_channels(np.ascontiguousarray(counts.T), sums)
-    np.testing.assert_array_equal(sums, 5 + counts.sum(axis=1, dtype=int))
-    add_weighted(np.ascontiguousarray(counts.T), (np.arange(c) % 2).astype(np.uint32), sums)
-    expected = 5 + counts.sum(axis=1, dtype=int) + counts[:, 1::2].sum(axis=1, dtype=int)
-    np.testing.assert_array_equal(sums, expected)
