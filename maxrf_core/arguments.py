@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .remote import is_url
+from .location import is_url
 
 __all__ = ["build_parser"]
 

@@ -23,9 +23,10 @@ from .crono import CronoScan, read_crono
 from .entries import Entries, open_local
 from .errors import ZipstoreError
 from .faults import Faults
+from .location import is_url
 from .parallel import thread_count
 from .progress import Progress, progress_bar
-from .remote import is_url, open_remote
+from .remote import open_remote
 from .runners import in_order
 from .scan import open_scan
 from .schema import COUNTS_BY_CHANNEL, COUNTS_BY_SPECTRUM, COUNTS_CUMULATIVE, CUBE

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .arguments import build_parser
 from .errors import ConversionCancelled, MaxrfError, OutputError, ParameterError
-from .remote import is_url
+from .location import is_url
 from .schema import CRONO_SUFFIXES, ZIPSTORE_SUFFIX
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from zarr.storage import LocalStore, ZipStore
 
 from .contents import stored_arrays
 from .errors import ZipstoreError
-from .remote import is_url
+from .location import is_url
 from .scan import Scan, open_scan
 from .schema import ALL_SPECTRA, CUBE, MAX_SPECTRUM, SUM_SPECTRUM
 from .store import StoreReader

@@ -17,17 +17,12 @@ from .entries import Entries, ZipEntries, closed, is_key
 from .errors import ZipstoreError
 from .schema import ZIPSTORE_SUFFIX
 
-__all__ = ["is_url", "open_remote"]
+__all__ = ["open_remote"]
 
 _EXTRA = 'pip install "maxrf-dashboard[remote]"'
 _TAIL = 2**18  # bytes read at once from the end: the directory of 2500 entries
 _SMALL = 4096  # bytes: such entries are descriptions, and others lie beside them
 _AHEAD = 2**16  # bytes read for a small entry
-
-
-def is_url(location: object) -> bool:
-    """Return whether a location is a URL and not a path, such as ``C://scans``."""
-    return isinstance(location, str) and location.find("://") > 1
 
 
 def open_remote(url: str) -> Entries:

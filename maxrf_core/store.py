@@ -18,7 +18,8 @@ import numpy.typing as npt
 from .entries import open_local
 from .errors import ZipstoreError
 from .layout import ArrayLayout, chunk_key, read_layout
-from .remote import is_url, open_remote
+from .location import is_url
+from .remote import open_remote
 from .schema import SCHEMA_NAME, SCHEMA_VERSION
 
 __all__ = ["StoreReader"]

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,19 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTI
 COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
 PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
 SERVING = ("maxrf serve", "panel serve")
+ELSEWHERE = ("pip install", "dask ")  # for other machines, and other extras than the tests'
+
+JOB_QUEUE = """
+from distributed import LocalCluster
+
+class SLURMCluster(LocalCluster):
+    def __init__(self, cores, processes, memory, walltime):
+        super().__init__(n_workers=0, processes=False, dashboard_address=None)
+
+    def scale(self, jobs):
+        super().scale(2)
+"""
+"""Stands for dask_jobqueue, which needs a queue: its workers are threads here."""
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +72,25 @@ def test_commands_run_as_they_stand(folder: Path) -> None:
     """In the order of the page, on a scan of the name that they use."""
     ran = 0
     for line in COMMANDS[2:]:
-        if not line.startswith(SERVING):
+        if not (line.startswith((*SERVING, *ELSEWHERE)) or "--scheduler" in line):
             run(shlex.split(line), folder)
             ran += 1
     assert ran >= 4
     assert (folder / "scan.zipstore").is_file()
+
+
+def test_commands_for_a_cluster_are_understood() -> None:
+    """The extras exist, dask knows its commands, and the conversion its option."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = re.findall(r'^pip install "\.\[(\w+)\]"$', "\n".join(COMMANDS), flags=re.MULTILINE)
+    assert set(wanted) == {"cluster", "remote"}
+    assert set(wanted) < set(project["optional-dependencies"])
+    lines = [shlex.split(line, comments=True) for line in COMMANDS if line.startswith("dask ")]
+    assert [line[1] for line in lines] == ["scheduler", "worker"]
+    for line in lines:
+        run([*line[:2], "--help"], ROOT)
+    (convert,) = [shlex.split(line)[1:] for line in COMMANDS if "--scheduler" in line]
+    assert build_parser(cli._COMMANDS).parse_args(convert).scheduler == lines[1][2]
 
 
 def test_serving_commands_are_understood(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,11 +102,15 @@ def test_serving_commands_are_understood(folder: Path, monkeypatch: pytest.Monke
     assert len(lines) >= 2
     for line in lines:
         arguments = build_parser(cli._COMMANDS).parse_args(shlex.split(line)[1:])
-        assert arguments.paths == [Path(shlex.split(line)[2])]
+        assert [str(path) for path in arguments.paths] == [shlex.split(line)[2]]
         assert "panel" in cli.panel_command(arguments, ROOT / "dashboard")
 
 
 def test_programs_run_as_they_stand(folder: Path) -> None:
     """The Python of the README, block after block, in one interpreter."""
-    (folder / "program.py").write_text("\n".join(PROGRAMS), encoding="utf-8")
+    (folder / "dask_jobqueue.py").write_text(JOB_QUEUE, encoding="utf-8")
+    (folder / "shared.HDF5").write_bytes((folder / "scan.HDF5").read_bytes())
+    program = "\n".join(PROGRAMS).replace("/shared/scan.HDF5", "shared.HDF5")
+    (folder / "program.py").write_text(program, encoding="utf-8")
     run([sys.executable, "program.py"], folder)
+    assert (folder / "shared.zipstore").is_file()

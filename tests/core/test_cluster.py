@@ -114,7 +114,10 @@ def test_a_killed_client_goes_on_with_what_the_workers_wrote(
         if message.stage == "operator":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("maxrf_core.writer.ChunkDirectory.__exit__", lambda *_: None)  # no goodbye
+    # What a kill leaves: the folder as it is, and no lock on it.
+    monkeypatch.setattr(
+        "maxrf_core.writer.ChunkDirectory.__exit__", lambda self, *_: self._lock.close()
+    )
     with pytest.raises(KeyboardInterrupt):
         convert_crono(many.path, output=output, client=client, progress=report)
     monkeypatch.undo()

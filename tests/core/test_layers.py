@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "maxrf_core": (
         ("errors",),
-        ("schema", "compiled", "parallel", "zip_headers", "check_report"),
+        ("schema", "compiled", "parallel", "zip_headers", "check_report", "location"),
         ("progress",),
         ("counts", "grid", "sparse"),
         ("smoothing",),

@@ -19,7 +19,7 @@ import pytest
 from small_stores import VALUES, unpack, write_store
 
 from maxrf_core import ZipstoreError
-from maxrf_core.remote import is_url
+from maxrf_core.location import is_url
 from maxrf_core.schema import ENERGIES
 from maxrf_core.store import StoreReader
 

@@ -118,10 +118,10 @@ def test_a_url_that_cannot_be_opened_is_one_sentence(
     command,
     url,
     sentence,
-    serve,
+    serve,  # noqa: F811 - the fixture
     tmp_path,
     monkeypatch,
-    capsys,  # noqa: F811 - the fixture
+    capsys,
 ):
     """Unreachable, not there, or in need of a package; no traceback, no server started."""
     monkeypatch.setattr(cli, "_run_server", lambda *_: pytest.fail("started"))
