@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,15 @@ from .places import Places
 from .sparse import Rows, multiply, stack_rows, sum_of_rows
 from .triangulation import Triangles, along_line
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "Operator", "Raster", "build_operator", "check_method"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "Operator",
+    "Raster",
+    "build_operator",
+    "check_method",
+    "operator_recipe",
+]
 
 DEFAULT_METHOD = "kriging"
 
@@ -256,31 +264,73 @@ def build_operator(method: str, raster: Raster, *, threads: int | None = None) -
     beside the band counts, ``nearest`` half a second and ``linear`` 13 s, nearly all of it
     Qhull's. What is kept is 8 bytes an entry of the matrix.
     """
-    matrix, parameters = METHODS[check_method(method)](raster, threads)
-    return Operator(method, raster.grid.shape, matrix, parameters)
+    recipe = operator_recipe(method, raster)
+    rows = in_parallel(lambda block: recipe.rows(*block), recipe.blocks, threads=threads)
+    matrix = stack_rows(rows, len(raster.positions))
+    return Operator(method, raster.grid.shape, matrix, recipe.parameters)
 
 
-_Built = tuple[csr_array, dict[str, Any]]
+class Recipe(NamedTuple):
+    """How W is made, some rows at a time.
+
+    Attributes
+    ----------
+    rows : callable (start, stop) -> Rows
+        Makes the rows of the cells from start to stop - 1; may be called in several threads.
+    cells : int
+        Rows of W.
+    parameters : dict
+        What the method fitted or was given, ready for JSON.
+    """
+
+    rows: Callable[[int, int], Rows]
+    cells: int
+    parameters: dict[str, Any]
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """The rows that are made at once, from start to stop - 1."""
+        return [(start, min(start + _BLOCK, self.cells)) for start in range(0, self.cells, _BLOCK)]
 
 
-def _by_blocks(
-    raster: Raster, threads: int | None, rows_for: Callable[[npt.NDArray[np.float64]], Rows]
-) -> csr_array:
-    """Return the matrix that a function makes of the cells' centres, block by block."""
-    starts = range(0, raster.grid.size, _BLOCK)
-    blocks = [(start, min(start + _BLOCK, raster.grid.size)) for start in starts]
-    rows = in_parallel(
-        lambda block: rows_for(raster.targets_between(*block)), blocks, threads=threads
+def operator_recipe(method: str, raster: Raster) -> Recipe:
+    """Fit a method to a scan, for W to be made block by block.
+
+    Parameters
+    ----------
+    method, raster
+        As in `build_operator`.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such method.
+    """
+    return METHODS[check_method(method)](raster)
+
+
+def _by_targets(
+    raster: Raster,
+    rows_for: Callable[[npt.NDArray[np.float64]], Rows],
+    parameters: dict[str, Any],
+) -> Recipe:
+    """Return the recipe of rows that follow from the centres of their cells."""
+    return Recipe(
+        lambda start, stop: rows_for(raster.targets_between(start, stop)),
+        raster.grid.size,
+        parameters,
     )
-    return stack_rows(rows, len(raster.positions))
 
 
-def _selected(raster: Raster, threads: int | None) -> _Built:
+def _selected(raster: Raster) -> Recipe:
     if raster.selected_index.shape == raster.grid.shape:
         columns = raster.selected_index.ravel()
-        ones = np.ones(len(columns), dtype=np.int64)
-        rows = Rows(ones, columns, ones.astype(np.float32))
-        return stack_rows([rows], len(raster.positions)), {}
+
+        def chosen_rows(start: int, stop: int) -> Rows:
+            ones = np.ones(stop - start, dtype=np.int64)
+            return Rows(ones, columns[start:stop], ones.astype(np.float32))
+
+        return Recipe(chosen_rows, raster.grid.size, {})
     chosen = np.unique(raster.selected_index)
     places = Places(raster.points[chosen], raster.bounds)
 
@@ -288,13 +338,14 @@ def _selected(raster: Raster, threads: int | None) -> _Built:
         rows = _from_nearest(places, targets)
         return rows._replace(columns=chosen[rows.columns])
 
-    return _by_blocks(raster, threads, rows_for), {"max_distance": MAX_DISTANCE}
+    return _by_targets(raster, rows_for, {"max_distance": MAX_DISTANCE})
 
 
-def _nearest(raster: Raster, threads: int | None) -> _Built:
+def _nearest(raster: Raster) -> Recipe:
     places = Places(raster.points, raster.bounds)
-    matrix = _by_blocks(raster, threads, lambda targets: _from_nearest(places, targets))
-    return matrix, {"max_distance": MAX_DISTANCE}
+    return _by_targets(
+        raster, lambda targets: _from_nearest(places, targets), {"max_distance": MAX_DISTANCE}
+    )
 
 
 def _from_nearest(places: Places, targets: npt.NDArray[np.float64]) -> Rows:
@@ -303,10 +354,10 @@ def _from_nearest(places: Places, targets: npt.NDArray[np.float64]) -> Rows:
     return places.share(index, (distances <= MAX_DISTANCE).astype(np.float64))
 
 
-def _linear(raster: Raster, threads: int | None) -> _Built:
+def _linear(raster: Raster) -> Recipe:
     places = Places(raster.points, raster.bounds)
     if len(places.points) < 2:
-        return _nearest(raster, threads)
+        return _nearest(raster)
     try:
         triangles = Triangles(places.points)
     except QhullError:  # two places, or all on one line
@@ -328,16 +379,19 @@ def _linear(raster: Raster, threads: int | None) -> _Built:
         corners[near], weights[near] = found, shares
         return places.share(corners, weights)
 
-    return _by_blocks(raster, threads, rows_for), {"max_distance": MAX_DISTANCE}
+    return _by_targets(raster, rows_for, {"max_distance": MAX_DISTANCE})
 
 
-def _kriging(raster: Raster, threads: int | None) -> _Built:
+def _kriging(raster: Raster) -> Recipe:
     if raster.band_counts is None:
         msg = "kriging fits its covariance to the scan's counts; give the raster band_counts."
         raise ParameterError(msg)
     places = Places(raster.points, raster.bounds)
     points, multiplicity = places.points, places.counts
-    covariance = fit_covariance(points, multiplicity, places.mean(raster.band_counts()))
+    counts = raster.band_counts()
+    bands = (places.mean(counts[:, [band]])[:, 0] for band in range(counts.shape[1]))
+    covariance = fit_covariance(points, multiplicity, bands)
+    del counts, bands
     k = min(NEIGHBOURS, len(points))
 
     def rows_for(targets: npt.NDArray[np.float64]) -> Rows:
@@ -350,10 +404,10 @@ def _kriging(raster: Raster, threads: int | None) -> _Built:
         return places.share(index, weights)
 
     parameters = {"neighbours": k, "max_distance": MAX_DISTANCE, **covariance.to_dict()}
-    return _by_blocks(raster, threads, rows_for), parameters
+    return _by_targets(raster, rows_for, parameters)
 
 
-METHODS: dict[str, Callable[[Raster, int | None], _Built]] = {
+METHODS: dict[str, Callable[[Raster], Recipe]] = {
     "selected": _selected,
     "nearest": _nearest,
     "linear": _linear,

@@ -8,6 +8,7 @@ it out over as much of the neighbourhood as the correlation of the object allows
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ NEIGHBOURS = 21
 
 RANGES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 FALLBACK_RANGE = 2.0
+_FEWEST_POSITIONS = 4  # to say anything of a range
 SMALLEST_NUGGET = 1e-6  # keeps the equations solvable when positions nearly coincide
 
 _LANES = 64  # cells solved side by side: their matrices, 200 KiB, fit the L2 cache
@@ -271,10 +273,33 @@ def _add_squares(counts, centre, sums):  # noqa: ANN001, ANN202
             sums[band] += (counts[i, band] - centre[band]) ** 2
 
 
+def _samples(
+    points: npt.NDArray[np.float64], max_samples: int, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Choose positions to leave out in turn.
+
+    Returns
+    -------
+    used : (u,) int64
+        The samples and their neighbours.
+    local : (m, k + 1) int64
+        Places in `used` of each sample and of its k neighbours; nothing for fewer than
+        four positions.
+    """
+    if len(points) < _FEWEST_POSITIONS:
+        return np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
+    samples = np.random.default_rng(seed).permutation(len(points))[:max_samples]
+    nearest = [*range(2, min(NEIGHBOURS + 1, len(points)) + 1)]  # the first is the sample
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)  # quick to make
+    neighbours = tree.query(points[samples], k=nearest)[1]
+    used, local = np.unique(np.column_stack([samples, neighbours]), return_inverse=True)
+    return used, local.reshape(len(samples), -1)
+
+
 def fit_covariance(
     points: npt.NDArray[np.float64],
     multiplicity: npt.NDArray[np.integer],
-    counts: npt.NDArray[np.number],
+    bands: Iterable[npt.NDArray[np.number]],
     *,
     max_samples: int = 3000,
     seed: int = 0,
@@ -292,8 +317,9 @@ def fit_covariance(
         Distinct positions of spectra, in pitches.
     multiplicity : (n,) integer
         How many spectra lie at each.
-    counts : (n, b) number
-        Mean counts of the spectra at each position in b energy bands.
+    bands : iterable of (n,) number
+        Mean counts of the spectra at each position, band after band: only one of them has
+        to be in memory.
     max_samples : int
         How many positions to leave out in turn at most.
     seed : int
@@ -305,30 +331,29 @@ def fit_covariance(
         For a scan without any variance beyond shot noise the nugget is large (100) and
         kriging becomes a local average.
     """
-    sums, squares = np.zeros((3, counts.shape[1])), np.zeros(counts.shape[1])
-    _add_moments(counts, multiplicity, sums)
-    means, (centre, shot_noise) = sums[0] / multiplicity.sum(), sums[1:] / len(counts)
-    _add_squares(counts, centre, squares)
-    signal = float(np.clip(squares / len(counts) - shot_noise, 0, None).sum())
-    noise = float(means.sum())
+    used, local = _samples(points, max_samples, seed)
+    signal = noise = 0.0
+    scaled = []
+    for band in bands:
+        counts = np.ascontiguousarray(band)[:, None]
+        sums, squares = np.zeros((3, 1)), np.zeros(1)
+        _add_moments(counts, multiplicity, sums)
+        mean, (centre, shot_noise) = sums[0] / multiplicity.sum(), sums[1:] / len(points)
+        _add_squares(counts, centre, squares)
+        signal += max(float((squares / len(points) - shot_noise)[0]), 0.0)
+        noise += float(mean[0])
+        if mean > 0:
+            scaled.append(counts[used, 0] / np.sqrt(mean))
     nugget = 100.0 if signal <= noise / 100.0 else max(noise / signal, SMALLEST_NUGGET)
-    lit = means > 0
-    if len(points) < 4 or not lit.any():
+    if not len(used) or not scaled:
         return Covariance(FALLBACK_RANGE, nugget)
-    samples = np.random.default_rng(seed).permutation(len(points))[:max_samples]
-    nearest = [*range(2, min(NEIGHBOURS + 1, len(points)) + 1)]  # the first is the sample
-    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)  # quick to make
-    neighbours = tree.query(points[samples], k=nearest)[1]
-    # From here on only the samples and their neighbours.
-    used, local = np.unique(np.column_stack([samples, neighbours]), return_inverse=True)
-    local = local.reshape(len(samples), -1)
     points, multiplicity = points[used], multiplicity[used]
-    scaled = counts[used][:, lit] / np.sqrt(means[lit])
+    values = np.column_stack(scaled)
     errors = [
         leave_one_out_error(
             points,
             multiplicity,
-            scaled,
+            values,
             Covariance(length, nugget),
             samples=local[:, 0],
             neighbours=local[:, 1:],

@@ -1,4 +1,4 @@
-"""Compiled loops side by side: a small pool of threads that all callers share.
+"""Compiled loops side by side: in a small pool that all callers share, or in one's own.
 
 Loops made by `compiled` release the GIL, so plain threads run them at once. Numba's own
 `prange` is left alone: its default threading layer aborts the process when two threads of
@@ -8,12 +8,13 @@ a server call it at the same time.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
-__all__ = ["in_parallel", "thread_count"]
+__all__ = ["in_order", "in_parallel", "thread_count"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -73,3 +74,36 @@ def in_parallel(
     finally:
         wait([future for future in futures if not future.cancel()])
     return results + last[::-1]
+
+
+def in_order(
+    pool: ThreadPoolExecutor,
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    ahead: int,
+) -> Iterator[_Result]:
+    """Yield the results of a function in the order of its items, some computed ahead.
+
+    Parameters
+    ----------
+    pool : ThreadPoolExecutor
+        Where it is computed.
+    function : callable
+        Is given one item.
+    items : iterable
+        The items.
+    ahead : int
+        Results that may be ready before the first is taken: bounds what they hold.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

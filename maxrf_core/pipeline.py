@@ -20,8 +20,9 @@ from .combine import CUBE_TILE, CubePlan
 from .crono import CronoScan
 from .errors import ConversionCancelled
 from .grid import Grid, VendorGrid
-from .interpolation import Operator, Raster, build_operator
+from .interpolation import Raster, operator_recipe
 from .layout import ChunkSink
+from .operator_arrays import read_operator, write_operator
 from .progress import Progress
 from .runners import Report, Runner
 from .schema import (
@@ -32,7 +33,6 @@ from .schema import (
     MAX_COUNTS,
     MAX_SMOOTHED,
     MAX_SPECTRUM,
-    OPERATOR_GROUP,
     POSITIONS,
     ROI_ENERGIES,
     SELECTED,
@@ -111,9 +111,9 @@ class Pipeline:
             self._convert_blocks(sink)
             self._write_small_arrays(sink)
             table = CountsTable(sink, cache_bytes=self.memory_limit // 4)
-            operator = self._write_operator(sink, table)
+            self._write_operator(sink, table, path)
             if self.parameters["cubes"]:
-                self._write_cube(sink, table, operator)
+                self._write_cube(sink, table)
             table.close()
             self._check_cancelled()
             sink.commit()
@@ -176,8 +176,9 @@ class Pipeline:
             attributes={"units": "keV", "names": [roi.name for roi in scan.rois]},
         )
 
-    def _write_operator(self, sink: ChunkSink, table: CountsTable) -> Operator:
-        report = self._progress("operator", 1)
+    def _write_operator(self, sink: ChunkSink, table: CountsTable, path: Path) -> None:
+        method = self.parameters["method"]
+        report = self._progress("operator", self.grid.size)
         report(0)
         vendor = self.vendor.grid
         first = signal_channel(self.scan.energies)
@@ -188,18 +189,12 @@ class Pipeline:
             (vendor.dx, vendor.dy),
             lambda: table.band_counts(first),
         )
-        operator = build_operator(self.parameters["method"], raster)
-        matrix, name = operator.matrix, f"{OPERATOR_GROUP}/{operator.method}"
-        sink.write_array(
-            f"{name}/indptr", matrix.indptr, attributes={"parameters": operator.parameters}
-        )
-        sink.write_array(f"{name}/indices", matrix.indices)
-        sink.write_array(f"{name}/weights", matrix.data)
-        report(1)
-        return operator
+        recipe = operator_recipe(method, raster)
+        write_operator(sink, method, recipe, self.scan.n_spectra, path, report)
 
-    def _write_cube(self, sink: ChunkSink, table: CountsTable, operator: Operator) -> None:
-        sigma = self.parameters["sigma"]
+    def _write_cube(self, sink: ChunkSink, table: CountsTable) -> None:
+        method, sigma = self.parameters["method"], self.parameters["sigma"]
+        operator = read_operator(sink, method, self.grid.shape, self.scan.n_spectra)
         tile = tuple(min(CUBE_TILE, size) for size in operator.shape)
         plan = CubePlan(operator, sigma, self.flips, self.parameters["orientation"], tile)
         plan.declare(sink, self.plan.n_channels)

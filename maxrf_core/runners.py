@@ -7,9 +7,8 @@ write the same chunks.
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -18,12 +17,13 @@ from typing import Any, Protocol
 from .blocks import BlockPlan, convert_block
 from .combine import CubePlan, TileStatistics
 from .layout import ChunkSink
+from .parallel import in_order
 from .schema import CUBE
 from .spectra import SpectraReader
 from .table import CountsTable
 from .writer import ZipstoreWriter
 
-__all__ = ["Report", "Runner", "ThreadRunner", "in_order"]
+__all__ = ["Report", "Runner", "ThreadRunner"]
 
 Report = Callable[[int], None]
 """Is given how many spectra or cells are done; what it raises ends the work."""
@@ -91,36 +91,3 @@ class ThreadRunner:
                     yield statistics
                 done += plan.cells_in(band)
                 report(done)
-
-
-def in_order(
-    pool: ThreadPoolExecutor,
-    function: Callable[[Any], Any],
-    items: Iterable[Any],
-    *,
-    ahead: int,
-) -> Iterator[Any]:
-    """Yield the results of a function in the order of its items, some computed ahead.
-
-    Parameters
-    ----------
-    pool : ThreadPoolExecutor
-        Where it is computed.
-    function : callable
-        Is given one item.
-    items : iterable
-        The items.
-    ahead : int
-        Results that may be ready before the first is taken: bounds what they hold.
-    """
-    waiting: deque[Future] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()

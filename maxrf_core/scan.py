@@ -13,18 +13,17 @@ import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from .combine import cube_block
 from .crono import Roi
 from .errors import ParameterError, ZipstoreError
 from .grid import Grid, cube_flips
 from .interpolation import Operator, Raster, build_operator, check_method
+from .operator_arrays import has_operator, read_operator
 from .schema import (
     ENERGIES,
     MAX_COUNTS,
     MAX_SMOOTHED,
-    OPERATOR_GROUP,
     POSITIONS,
     ROI_ENERGIES,
     SELECTED,
@@ -205,19 +204,9 @@ class Scan:
         return operator
 
     def _load_operator(self, method: str) -> Operator:
-        name = f"{OPERATOR_GROUP}/{method}"
-        if f"{name}/indptr" not in self._reader:
+        if not has_operator(self._reader, method):
             return build_operator(method, self._raster)
-        indptr, indices, weights = (
-            self._reader.read_array(f"{name}/{part}") for part in ("indptr", "indices", "weights")
-        )
-        try:
-            matrix = csr_array((weights, indices, indptr), (self.grid.size, self.n_spectra))
-            parameters = self._reader.layout(f"{name}/indptr").attributes["parameters"]
-        except (KeyError, ValueError) as error:
-            msg = f"{self.name}: the operator {method!r} is damaged ({error!r})."
-            raise ZipstoreError(msg) from error
-        return Operator(method, self.grid.shape, matrix, parameters)
+        return read_operator(self._reader, method, self.grid.shape, self.n_spectra)
 
     @cached_property
     def _raster(self) -> Raster:

@@ -11,7 +11,6 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -250,12 +249,21 @@ class CountsTable:
         in_groups = np.add.reduceat(total, range(0, self.n_channels, CHANNELS_PER_GROUP))
         first = min(first_channel // CHANNELS_PER_GROUP, len(in_groups) - 1)
         edges = band_edges(in_groups, first, _BANDS)
-        bands = [self._cumulative(high) - self._cumulative(low) for low, high in pairwise(edges)]
-        return np.column_stack(bands) if bands else np.zeros((self.n_spectra, 1), np.uint32)
+        bands = np.zeros((self.n_spectra, max(len(edges) - 1, 1)), dtype=np.uint32)
+        below = self._cumulative(int(edges[0]))
+        for band, edge in enumerate(edges[1:].tolist()):
+            up_to = self._cumulative(edge)
+            np.subtract(up_to, below, out=bands[:, band])
+            below = up_to
+        return bands
 
     def _cumulative(self, group: int) -> npt.NDArray[np.uint32]:
-        blocks = range(-(-self.n_spectra // self._block))
-        return np.concatenate([self._chunk(COUNTS_CUMULATIVE, (group, b))[0] for b in blocks])
+        """Return a row of cumulative counts, past the cache: it is needed once a conversion."""
+        row = np.empty(self.n_spectra, dtype=np.uint32)
+        for block, start in enumerate(range(0, self.n_spectra, self._block)):
+            chunk = self._source.read_chunk(COUNTS_CUMULATIVE, (group, block))
+            row[start : start + self._block] = chunk[0]
+        return row
 
 
 def _split(

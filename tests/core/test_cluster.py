@@ -98,8 +98,6 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(
     output = tmp_path / "cluster.zipstore"
     convert_crono(many.path, output=output, client=client, progress=report)
     assert victims
-    client.wait_for_workers(2, timeout=60)
-    assert victims[0] not in client.run(os.getpid).values()
     assert output.read_bytes() == in_threads
     assert left_behind(tmp_path) == ["cluster.zipstore", "threads.zipstore"]
 

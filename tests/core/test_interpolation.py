@@ -123,7 +123,7 @@ def plain_operator(method, raster):
             weights[rows, corners[inside, corner]] = coordinates[inside, corner]
     if method == "kriging":
         counts = share @ raster.band_counts()
-        covariance = fit_covariance(places, multiplicity, counts)
+        covariance = fit_covariance(places, multiplicity, counts.T)
         for cell, near in enumerate(order[:, :21]):
             weights[cell] = 0.0
             weights[cell, near] = plain_kriging(

@@ -178,7 +178,7 @@ def test_the_nugget_is_shot_noise_over_the_objects_variance(rng):
     points = raster_points()
     truth = np.where(points[:, 0] % 8 < 4, 60.0, 140.0)
     share = truth.var() / truth.mean()
-    covariance = fit_covariance(points, np.ones(len(points), int), rng.poisson(truth)[:, None])
+    covariance = fit_covariance(points, np.ones(len(points), int), [rng.poisson(truth)])
     # 1591 positions: the variance is known to about 5 %
     assert covariance.nugget == pytest.approx(1 / share, rel=0.15)
 
@@ -189,7 +189,7 @@ def test_the_mean_of_several_spectra_at_one_position_has_less_noise(rng):
     truth = np.where(points[:, 0] % 8 < 4, 60.0, 76.0)  # noise about 68, object 8 squared
     multiplicity = rng.integers(1, 9, len(points))
     means = rng.poisson(truth * multiplicity) / multiplicity
-    covariance = fit_covariance(points, multiplicity, means[:, None])
+    covariance = fit_covariance(points, multiplicity, [means])
     # the variance of 1591 means, about 87, is known to 3, the object's share of it to 5 %
     assert covariance.nugget == pytest.approx(truth.mean() / truth.var(), rel=0.15)
 
@@ -202,7 +202,7 @@ def test_a_smoother_object_has_a_longer_range(rng):
     for wavelength in (4.0, 40.0):
         wave = np.sin(2 * np.pi * points / wavelength).sum(axis=1)
         counts = rng.poisson(50 + 20 * wave)
-        ranges.append(fit_covariance(points, ones, counts[:, None]).range_pitches)
+        ranges.append(fit_covariance(points, ones, [counts]).range_pitches)
     assert ranges[0] < ranges[1]
 
 
@@ -211,7 +211,7 @@ def test_the_chosen_range_has_the_smallest_leave_one_out_error(rng):
     points = raster_points()[:400] + rng.uniform(-0.1, 0.1, (400, 2))  # no neighbours tie
     ones = np.ones(len(points), int)
     counts = rng.poisson(40 + 15 * np.sin(points[:, :1] / 2), (400, 1)).astype(float)
-    fitted = fit_covariance(points, ones, counts)
+    fitted = fit_covariance(points, ones, counts.T)
     errors = [
         leave_one_out_error(
             points,
@@ -231,7 +231,7 @@ def test_a_blank_object_is_averaged(level):
     """No variance, or none beyond shot noise: the nugget is large and finite."""
     points = raster_points()
     counts = np.full((len(points), 3), level)
-    covariance = fit_covariance(points, np.ones(len(points), int), counts)
+    covariance = fit_covariance(points, np.ones(len(points), int), counts.T)
     assert covariance.nugget == 100.0
     assert covariance.range_pitches in RANGES
 
@@ -240,7 +240,7 @@ def test_a_blank_object_is_averaged(level):
 def test_three_positions_are_too_few_for_a_range(n, rng):
     """A range is assumed then; the weights still come out."""
     points = rng.uniform(0, 3, (n, 2))
-    covariance = fit_covariance(points, np.ones(n, int), rng.poisson(50, (n, 2)))
+    covariance = fit_covariance(points, np.ones(n, int), rng.poisson(50, (2, n)))
     assert covariance.range_pitches == FALLBACK_RANGE
     assert covariance.nugget > 0
 
@@ -250,5 +250,5 @@ def test_the_fit_is_the_same_every_time(rng):
     points = raster_points()
     counts = rng.poisson(20 + points[:, :1])
     ones = np.ones(len(points), int)
-    fits = [fit_covariance(points, ones, counts, max_samples=50) for _ in range(3)]
+    fits = [fit_covariance(points, ones, counts.T, max_samples=50) for _ in range(3)]
     assert fits[0] == fits[1] == fits[2]

@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("layout", "entries", "unfinished"),
         ("remote", "partial", "chunk_files", "array_writer"),
         ("store", "writer"),
-        ("contents", "faults"),
+        ("contents", "faults", "operator_arrays"),
         ("table",),
         ("combine",),
         ("hdf5",),
