@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from maxrf_core import MaxrfError
+from maxrf_core.location import is_url
 from maxrf_core.schema import CRONO_SUFFIXES, ZIPSTORE_SUFFIX
 
 __all__ = ["Catalogue", "CatalogueError", "Entry", "catalogue"]
@@ -24,8 +26,8 @@ class Entry:
     ----------
     name : str
         What the visitor and the URL call it; never a path.
-    zipstore : Path
-        Its zipstore, converted or to be.
+    zipstore : Path or str
+        Its zipstore, converted or to be, as a file or a folder; or the URL of one.
     source : Path or None
         Its Crono file, where there is one.
     is_demo : bool
@@ -33,14 +35,19 @@ class Entry:
     """
 
     name: str
-    zipstore: Path
+    zipstore: Path | str
     source: Path | None
     is_demo: bool = False
 
     @property
     def is_converted(self) -> bool:
-        """Whether the zipstore is there, and not older than its source."""
-        if not self.zipstore.is_file():
+        """Whether the zipstore is there, and not older than its source.
+
+        A URL is taken to be; opening it says otherwise.
+        """
+        if isinstance(self.zipstore, str):
+            return True
+        if not (self.zipstore.is_file() or _is_folder_store(self.zipstore)):
             return False
         if self.source is None or not self.source.is_file():
             return True
@@ -57,7 +64,8 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
     Parameters
     ----------
     arguments : sequence of str
-        Zipstores, Crono files, or folders of them.
+        Zipstores (files, folders of their entries, or URLs), Crono files, or folders of
+        them. Nothing else is ever opened: a visitor chooses among their names.
     demo : Entry
         What to show when there are none.
 
@@ -74,10 +82,9 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
     """
     if not arguments:
         return Catalogue({demo.name: demo})
-    found: dict[Path, Entry] = {}
+    found: dict[Path | str, Entry] = {}
     for argument in arguments:
-        for path in _files(Path(argument)):
-            entry = _entry(path)
+        for entry in _entries(argument):
             known = found.get(entry.zipstore)
             if known is None or known.source is None:
                 found[entry.zipstore] = entry
@@ -90,7 +97,22 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
     return entries
 
 
+def _entries(argument: str) -> list[Entry]:
+    if is_url(argument):
+        return [Entry(_name_in(argument), argument, None)]
+    return [_entry(path) for path in _files(Path(argument))]
+
+
+def _name_in(url: str) -> str:
+    """Return the last part of a URL's path without its ending, or else the host."""
+    parts = urlsplit(url)
+    last = PurePosixPath(unquote(parts.path)).name
+    return last.removesuffix(ZIPSTORE_SUFFIX) or parts.hostname or "scan"
+
+
 def _files(path: Path) -> list[Path]:
+    if _is_folder_store(path):
+        return [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if _is_scan(file))
         if not files:
@@ -110,14 +132,23 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_scan(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return (
-        not hidden and path.is_file() and path.suffix.lower() in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
-    )
+    if path.name.startswith("."):
+        return False
+    suffix = path.suffix.lower()
+    if _is_folder_store(path):
+        return suffix == ZIPSTORE_SUFFIX
+    return path.is_file() and suffix in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
+
+
+def _is_folder_store(path: Path) -> bool:
+    """Return whether a folder holds the entries of a zipstore."""
+    return (path / ".zattrs").is_file()
 
 
 def _entry(path: Path) -> Entry:
     path = path.resolve()
     if path.suffix.lower() == ZIPSTORE_SUFFIX:
         return Entry(path.stem, path, None)
+    if path.is_dir():
+        return Entry(path.name, path, None)
     return Entry(path.stem, path.with_name(path.stem + ZIPSTORE_SUFFIX), path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +17,46 @@ from scipy.signal import find_peaks, peak_widths
 from scipy.spatial import cKDTree
 
 from maxrf_core import Roi, Scan, open_scan
+from maxrf_core.location import is_url
+from maxrf_core.schema import CHANNELS_PER_GROUP
 from maxrf_core.smoothing import smooth_spectra
 
+from .cloud import PositionCloud
+
 __all__ = ["Line", "SharedScan", "shared_scan"]
+
+T = TypeVar("T")
 
 _KEPT_OPEN = 4
 _PEAKS_TRIED = 12
 _LINES_FROM_KEV = 1.0  # below lie the zero peak and lines that air absorbs
+
+
+class Once(Generic[T]):
+    """A property that the first thread to ask computes, while the others wait for it.
+
+    `functools.cached_property` has one lock for all instances in Python 3.11, so that one
+    scan would wait for another, and none from 3.12 on.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Once[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        kept = instance.__dict__
+        with kept.setdefault(f"_{self._name}_lock", threading.Lock()):
+            if self._name not in kept:
+                kept[self._name] = self._compute(instance)  # found before this property from now on
+        return kept[self._name]
 
 
 @dataclass(frozen=True)
@@ -44,11 +79,12 @@ class SharedScan:
 
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
+        self._first: tuple[tuple, npt.NDArray[np.float32]] | None = None
 
     @property
     def name(self) -> str:
         """File name without its ending."""
-        return self.scan.filename.stem
+        return Path(self.scan.name).stem
 
     @property
     def summary(self) -> str:
@@ -59,16 +95,16 @@ class SharedScan:
             f"{height} × {width} cells"
         )
 
-    @cached_property
+    @Once
     def is_selected(self) -> npt.NDArray[np.bool_]:
         """Which spectra the vendor put into its map, (n,)."""
         chosen = np.zeros(self.scan.n_spectra, dtype=bool)
         chosen[self.scan.selected_index] = True
         return chosen
 
-    @cached_property
+    @Once
     def rois(self) -> tuple[Roi, ...]:
-        """The file's energy windows that can be shown: inside the energies, not empty."""
+        """Regions of the file that can be shown: inside the energies, not empty."""
         energies = self.scan.energies
         return tuple(
             roi
@@ -76,7 +112,12 @@ class SharedScan:
             if not roi.is_empty and roi.high_kev > energies[0] and roi.low_kev < energies[-1]
         )
 
-    @cached_property
+    @Once
+    def cloud(self) -> PositionCloud:
+        """All positions, ready to be drawn at any zoom."""
+        return PositionCloud(self.scan.positions, self.is_selected)
+
+    @Once
     def _tree(self) -> cKDTree:
         return cKDTree(self.scan.positions / self.scan.pitch)
 
@@ -84,9 +125,13 @@ class SharedScan:
         """Return the spectrum measured nearest to a point, in motor steps."""
         return int(self._tree.query(np.array([x, y]) / self.scan.pitch)[1])
 
-    @cached_property
+    def prepare_picking(self) -> None:
+        """Make ready in a thread what the first tap and the first pointer would wait for."""
+        threading.Thread(target=lambda: self._tree, name="picking", daemon=True).start()
+
+    @Once
     def strongest_line(self) -> Line:
-        """The line whose counts vary most over the object, beyond shot noise.
+        """Line whose counts vary most over the object, beyond shot noise.
 
         Tube scatter is often higher, but it is everywhere alike; a line that varies makes
         a map worth a first look.
@@ -104,11 +149,24 @@ class SharedScan:
         for peak, width in zip(peaks[best], widths, strict=True):
             half = int(np.ceil(1.2 * width))
             lines.append(self._named(max(peak - half, 0), min(peak + half, len(total) - 1)))
-        variances = []
-        for line in lines:
-            counts = scan.window_counts(line.low_kev, line.high_kev).astype(np.float64)
-            variances.append(counts.var() - counts.mean())
-        return lines[int(np.argmax(variances))]
+        return max(lines, key=self._variance_beyond_noise)
+
+    def _variance_beyond_noise(self, line: Line) -> float:
+        """Return by how much a line's counts vary more than shot noise, whose variance is its mean.
+
+        Taken over the line's groups of channels, whose ends are cumulative counts already: a
+        quarter of the reading, and a little more of the background, which varies no more than
+        its noise.
+        """
+        scan = self.scan
+        inside = scan.channels_of(line.low_kev, line.high_kev)
+        first = inside.start // CHANNELS_PER_GROUP * CHANNELS_PER_GROUP
+        last = -(-inside.stop // CHANNELS_PER_GROUP) * CHANNELS_PER_GROUP
+        energies = scan.energies.astype(np.float64)
+        end = energies[last] if last < len(energies) else np.nextafter(energies[-1], np.inf)
+        counts = scan.window_counts(energies[first], end).astype(np.float64)
+        mean = counts.mean()
+        return float(counts @ counts / len(counts) - mean**2 - mean)
 
     def _named(self, first: int, last: int) -> Line:
         """Return a window over channels, or the file's own ROI around its middle."""
@@ -119,13 +177,32 @@ class SharedScan:
                 return Line(roi.name, roi.low_kev, roi.high_kev)
         return Line("", round(low, 3), round(high, 3))
 
-    @cached_property
+    @Once
     def brightest_spectrum(self) -> int:
-        """The spectrum with the most counts in the strongest line."""
+        """Spectrum with the most counts in the strongest line."""
         line = self.strongest_line
         return int(np.argmax(self.scan.window_counts(line.low_kev, line.high_kev)))
 
-    @cached_property
+    def energy_map(
+        self, window: tuple[float, float], method: str, sigma: float
+    ) -> npt.NDArray[np.float32]:
+        """Return a map. That of the first look, which every visitor asks for, is kept."""
+        if self._first is not None and self._first[0] == (window, method, sigma):
+            return self._first[1]
+        return self.scan.energy_map(*window, method=method, sigma=sigma)
+
+    def prepare(self) -> None:
+        """Compute what every first look needs, side by side. Call it in a thread."""
+        with ThreadPoolExecutor(2, thread_name_prefix="first-look") as beside:
+            waited_for = [beside.submit(self.scan.operator), beside.submit(lambda: self.cloud)]
+            _ = self.brightest_spectrum, self.energy_limits
+            for other in waited_for:
+                other.result()
+        line = self.strongest_line
+        look = ((line.low_kev, line.high_kev), self.scan.method, 0.0)
+        self._first = look, self.energy_map(*look)
+
+    @Once
     def energy_limits(self) -> tuple[float, float]:
         """Energies in keV between which nearly all counts above 0 keV lie."""
         energies, total = self.scan.energies, self.scan.total_spectrum
@@ -139,15 +216,17 @@ class SharedScan:
 _open: weakref.WeakValueDictionary[tuple[str, int, int], SharedScan] = weakref.WeakValueDictionary()
 _recent: deque[SharedScan] = deque(maxlen=_KEPT_OPEN)
 _lock = threading.Lock()
+_opening: dict[str, threading.Lock] = {}
 
 
-def shared_scan(path: Path) -> SharedScan:
+def shared_scan(location: Path | str) -> SharedScan:
     """Open a zipstore, or return the one that is open already.
 
     Parameters
     ----------
-    path : Path
-        The zipstore. A file that was replaced since is opened anew.
+    location : Path or str
+        The zipstore, or its URL. A file that was replaced since is opened anew; what lies
+        behind a URL is taken to stay as it is.
 
     Returns
     -------
@@ -159,17 +238,29 @@ def shared_scan(path: Path) -> SharedScan:
     ZipstoreError
         If the file cannot be used.
     """
+    key = _identity(location)
     with _lock:
-        try:
-            status = path.stat()
-            key = (str(path.resolve()), status.st_mtime_ns, status.st_size)
-        except OSError:
-            key = (str(path), 0, 0)  # opening it says what is wrong
-        shared = _open.get(key)
+        opening = _opening.setdefault(key[0], threading.Lock())
+    with opening:  # a server that does not answer holds up nobody but who asks for its scan
+        with _lock:
+            shared = _open.get(key)
         if shared is None:
-            shared = SharedScan(open_scan(path))
+            shared = SharedScan(open_scan(location))
+        with _lock:
             _open[key] = shared
-        if shared in _recent:
-            _recent.remove(shared)
-        _recent.append(shared)
-        return shared
+            if shared in _recent:
+                _recent.remove(shared)
+            _recent.append(shared)
+            return shared
+
+
+def _identity(location: Path | str) -> tuple[str, int, int]:
+    """Return what tells a file from another, and from its successor."""
+    if is_url(location):
+        return str(location), 0, 0
+    path = Path(location)
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path), 0, 0  # opening it says what is wrong
+    return str(path.resolve()), status.st_mtime_ns, status.st_size

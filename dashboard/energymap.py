@@ -2,36 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import holoviews as hv
 import numpy as np
 import numpy.typing as npt
-from bokeh.events import Tap
-from bokeh.models import BasicTicker, ColorBar, CustomJSHover, HoverTool, LinearColorMapper
+from bokeh.events import MouseMove, Tap
+from bokeh.models import (
+    BasicTicker,
+    ColorBar,
+    ColumnDataSource,
+    CustomJSHover,
+    HoverTool,
+    LinearColorMapper,
+)
+from bokeh.plotting import figure
 
 from .data import SharedScan
 from .latest import Latest
-from .plots import ScaledMap, grid_with_margin, in_motor_steps, keep_aspect, scale_map
+from .pixels import Bounds, Picture, View, bounds_of, grid_bins
+from .plots import grid_with_margin, in_motor_steps, keep_aspect
+from .scaling import ScaledMap, scale_map
 from .state import ViewState
 from .theme import palette
-from .tuning import quick_zoom
-from .view import MarkedView, is_inside
+from .view import is_inside
+from .zoomable import Drawn, Screen, ZoomableView
 
 __all__ = ["EnergyMapView"]
 
-_HOVER_CELLS = 250_000
-"""Maps up to this size carry their values to the browser for the hover: 1 MB."""
+_WHOLE_CELLS = 65_536
+"""Maps up to this size are sent whole, with their values for the hover: 0.3 MB.
 
-
-_COORDINATE = """
-if (format === "cell") return Math.floor((value - start) / pitch).toFixed(0);
-return value.toLocaleString("en", {maximumFractionDigits: 0});
+Of a larger one the browser gets what it can show, and asks for the value under the pointer.
 """
-"""A motor coordinate in a tooltip: as the number of its row or column, or in steps."""
+
+_TOOLTIP = """
+if (format === "cell") return Math.floor((value - start) / pitch).toFixed(0);
+if (format === "steps") return value.toLocaleString("en", {maximumFractionDigits: 0});
+const {x, y, counts, drawn} = answer.data;
+if (format === "drawn") return drawn[0];
+const here = Math.abs(special_vars.x - x[0]) < width && Math.abs(special_vars.y - y[0]) < height;
+return here ? counts[0] : "…";
+"""
+"""What a tooltip tells: the number of a row or column, motor steps, and what the server answered.
+
+An answer is shown only inside the cell whose centre it names.
+"""
 
 
-class EnergyMapView(MarkedView):
+@dataclass(frozen=True)
+class Asked:
+    """What a map is computed from."""
+
+    window: tuple[float, float]
+    method: str
+    sigma: float
+
+    @property
+    def title(self) -> str:
+        """What the map shows, in words."""
+        low, high = self.window
+        of = f", spectra smoothed by {self.sigma:g}" if self.sigma else ""
+        return f"{low:.3f}–{high:.3f} keV · {self.method}{of}"
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A map, what it was computed from, and what each screen shows of it."""
+
+    asked: Asked
+    scaled: ScaledMap
+    pictures: list[tuple[Screen, Picture]]
+
+
+class EnergyMapView(ZoomableView):
     """Map of the energy window, in motor coordinates. A tap shows a cell's spectrum.
 
     Parameters
@@ -44,8 +89,11 @@ class EnergyMapView(MarkedView):
 
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
-        self._map = self._compute()
-        self._latest = Latest(self._compute, self._show, self._fail)
+        self._pointer: tuple[int, int] | None = None
+        self._is_small = self.scan.grid.size <= _WHOLE_CELLS
+        self._asked = self._wanted()
+        self._map = self._compute_map(self._asked)
+        self._latest = Latest(self._compute, self._show, self._fail, ready=self._until_drawn)
         state.param.watch(
             lambda *_: self._latest.request(), ["window", "method", "smooth_map", "clip"]
         )
@@ -56,119 +104,198 @@ class EnergyMapView(MarkedView):
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
-        """The map shown, (h, w) float32 counts; NaN in cells without a datum."""
-        return self._map.values
+        """The map shown, (h, w) float32 counts, read-only; NaN in cells without a datum."""
+        values = self._map.values.view()
+        values.flags.writeable = False  # visitors may share it
+        return values
 
     @property
     def title(self) -> str:
         """What is shown, in words."""
-        low, high = self.state.window
-        of = f", spectra smoothed by {self.state.sigma:g}" if self.state.smooth_map else ""
-        return f"{low:.3f}–{high:.3f} keV · {self.state.method}{of}"
+        return self._asked.title
 
-    def _compute(self) -> ScaledMap:
+    def _wanted(self) -> Asked:
         state = self.state
-        values = self.scan.energy_map(
-            *state.window, method=state.method, sigma=state.sigma if state.smooth_map else 0
-        )
-        return scale_map(values, state.clip)
+        return Asked(state.window, state.method, state.sigma if state.smooth_map else 0)
+
+    def _compute_map(self, asked: Asked) -> ScaledMap:
+        values = self.shared.energy_map(asked.window, asked.method, asked.sigma)
+        return scale_map(values, self.state.clip)
+
+    def _compute(self) -> Computed:
+        asked = self._wanted()
+        if asked == self._asked:  # other colours of the same map
+            scaled = scale_map(self._map.values, self.state.clip)
+        else:
+            scaled = self._compute_map(asked)
+        return Computed(asked, scaled, self._pictures(scaled, self._screens))
 
     def _sigma_changed(self) -> None:
         if self.state.smooth_map:
             self._latest.request()
 
+    # --- its pictures -------------------------------------------------------------------
+
+    @property
+    def home(self) -> Bounds:
+        """What a reset shows: left, bottom, right, top."""
+        return grid_with_margin(self.scan.grid)
+
+    def _content(self) -> ScaledMap:
+        return self._map
+
+    def _needed(self, view: View, bounds: Bounds) -> tuple[Bounds, tuple[float, float]]:
+        grid = self.scan.grid
+        if self._is_small:
+            return grid.bounds, (grid.dx, grid.dy)
+        rows, columns = grid_bins(grid, bounds, view.pixel)
+        return bounds_of(grid, rows, columns), (grid.dx * columns.cells, grid.dy * rows.cells)
+
+    def _picture(self, content: ScaledMap, view: View) -> Picture:
+        grid = self.scan.grid
+        return content.whole(grid) if self._is_small else content.seen(grid, view)
+
+    def _columns(self, content: ScaledMap, _picture: Picture) -> dict[str, Any]:
+        return {"value": [content.values]} if self._is_small else {}
+
     # --- the plot -----------------------------------------------------------------------
 
     def element(self) -> hv.Overlay:
         """Return the map as an 8-bit image, and the mark of what is picked."""
-        bounds = self.scan.grid.bounds
-        columns = self._columns()
+        picture = self._first_picture()
+        answer = ColumnDataSource({"x": [0.0], "y": [0.0], "counts": ["…"], "drawn": ["…"]})
         # HoloViews keeps row 0 of an image at the top, a scan at the bottom.
-        arrays = [values[0][::-1].astype(np.float32) for values in columns.values()]
-        image = hv.Image(np.dstack(arrays), bounds=bounds, vdims=list(columns))
+        left, bottom, right, top = picture.bounds
+        image = hv.Image(picture.levels[::-1], bounds=(left, bottom, right, top), vdims=["image"])
         image = image.opts(
             cmap=palette(self.state.colour_map),
             clim=(1, 255),
             clipping_colors={"min": "#00000000", "NaN": "#00000000"},
-            tools=[self._hover()],
-            hooks=[self._keep("map"), self._keep("colours", "color_mapper")],
+            tools=[self._hover(answer)],
+            hooks=[self._keep("colours", "color_mapper")],
         )
+
+        def equip(view: EnergyMapView, plot: Any) -> None:
+            view._equip(plot.state, picture, answer)
+
+        left, bottom, right, top = self.home
         return (image * self._marker()).opts(
             xlabel="x (motor steps)",
             ylabel="y (motor steps)",
+            xlim=(left, right),
+            ylim=(bottom, top),
             title=self.title,
             responsive=True,
             default_tools=["save"],
             tools=["pan", "wheel_zoom", "reset"],
             active_tools=["pan", "wheel_zoom"],
             fontsize={"title": "10pt"},
-            hooks=[self._hook(EnergyMapView._equip)],
+            hooks=[self._hook(equip)],
         )
 
-    def _hover(self) -> HoverTool:
+    def _hover(self, answer: ColumnDataSource) -> HoverTool:
         grid = self.scan.grid
         left, bottom, _, _ = grid.bounds
         axes = {"x": (left, grid.dx), "y": (bottom, grid.dy)}
+        counts = [("counts", "@value{0,0.[00]}")]
+        if not self._is_small:
+            counts = [("counts", "$x{answer}"), ("colour", "$x{drawn}")]
+        told = {"answer": answer, "width": grid.dx / 2, "height": grid.dy / 2}
         return HoverTool(
             tooltips=[
                 ("cell", "row $y{cell}, column $x{cell}"),
                 ("x, y", "$x{steps}, $y{steps}"),
-                ("counts", "@value{0,0.[00]}"),
+                *counts,
             ],
             formatters={
-                f"${axis}": CustomJSHover(args={"start": start, "pitch": pitch}, code=_COORDINATE)
+                f"${axis}": CustomJSHover(
+                    args={"start": start, "pitch": pitch, **told}, code=_TOOLTIP
+                )
                 for axis, (start, pitch) in axes.items()
             },
         )
 
-    def _columns(self) -> dict[str, list[npt.NDArray]]:
-        """Return the columns of the image's source: what is drawn, and what the hover reads."""
-        columns: dict[str, list[npt.NDArray]] = {"image": [self._map.levels]}
-        if self._map.values.size <= _HOVER_CELLS:
-            columns["value"] = [self._map.values]
-        return columns
+    def _equip(self, plot: figure, picture: Picture, answer: ColumnDataSource) -> None:
+        if plot in self._each("figure"):
+            return
+        self._remember("figure", plot)
+        plot.tags = [*plot.tags, "map"]
+        screen = self._watch(plot, picture)
+        in_motor_steps(plot)
+        keep_aspect(plot, self.home)
+        # The image's own mapper stays at 1 to 255; this one shows the true limits, so that
+        # new limits repaint a bar and not the image (bokeh issue 14797).
+        mapper = LinearColorMapper(
+            palette=palette(self.state.colour_map), low=self._map.low, high=self._map.high
+        )
+        self._remember("limits", mapper)
+        plot.add_layout(
+            ColorBar(
+                color_mapper=mapper,
+                ticker=BasicTicker(desired_num_ticks=5),
+                title="counts",
+                width=12,
+                padding=4,
+                title_text_font_size="9pt",
+            ),
+            "right",
+        )
+        plot.on_event(Tap, self._tap)
+        if not self._is_small:
+            # Painted on the layer above the picture, and invisible: the answer repaints that
+            # layer alone, and the hover tool writes its tooltip anew after each repaint.
+            plot.scatter("x", "y", source=answer, level="overlay", alpha=0)
+            screen.listen(answer)
+            plot.on_event(MouseMove, self._point)
 
-    def _equip(self, plot: Any) -> None:
-        figure = self._remember("figure", plot.state)
-        figure.tags = [*figure.tags, "map"]
-        quick_zoom(figure)
-        in_motor_steps(figure)
-        keep_aspect(figure, grid_with_margin(self.scan.grid))
-        if not figure.select({"type": ColorBar}):
-            # The image's own mapper stays at 1 to 255; this one shows the true limits, so that
-            # new limits repaint a bar and not the image (bokeh issue 14797).
-            mapper = LinearColorMapper(
-                palette=palette(self.state.colour_map), low=self._map.low, high=self._map.high
-            )
-            self._remember("limits", mapper)
-            figure.add_layout(
-                ColorBar(
-                    color_mapper=mapper,
-                    ticker=BasicTicker(desired_num_ticks=5),
-                    title="counts",
-                    width=12,
-                    padding=4,
-                    title_text_font_size="9pt",
-                ),
-                "right",
-            )
-            figure.on_event(Tap, self._tap)
+    # --- gestures -----------------------------------------------------------------------
 
     def _tap(self, event: Tap) -> None:
         cell = self.scan.grid.cell_at(event.x, event.y) if is_inside(event) else None
         if cell is not None:
             self.state.pick_cell(*cell)
 
-    def _show(self, scaled: ScaledMap) -> None:
-        self._map = scaled
-        self._patch("map", **self._columns())
-        for mapper in self._each("limits"):
-            mapper.update(low=scaled.low, high=scaled.high)
-        for figure in self._each("figure"):
-            figure.title.text = self.title
-        self._push()
+    def _point(self, event: MouseMove) -> None:
+        """Tell the value of the cell under the pointer."""
+        cell = self.scan.grid.cell_at(event.x, event.y) if is_inside(event) else None
+        if cell is not None and cell != self._pointer:
+            self._pointer = cell
+            self._answer()
+            self._push()
+
+    def _answer(self) -> None:
+        """Tell the value of the cell under the pointer, and what its colour stands for."""
+        if self._pointer is None:
+            return
+        row, column = self._pointer
+        grid, counts = self.scan.grid, self.values[row, column]
+        told = f"{counts:,.2f}".rstrip("0").rstrip(".") if np.isfinite(counts) else "no datum"
+        for screen in self._screens:
+            across, up = (
+                size / pitch
+                for size, pitch in zip(screen.picture.pixel, (grid.dx, grid.dy), strict=True)
+            )
+            one = across * up < 1 + 1e-6
+            drawn = "of the cell" if one else f"mean of {across:.1f} × {up:.1f} cells"
+            screen.tell(x=grid.x[column], y=grid.y[row], counts=told, drawn=drawn)
+
+    def _show(self, computed: Computed) -> None:
+        self._asked, self._map = computed.asked, computed.scaled
+        with self._together():
+            for screen, picture in computed.pictures:
+                screen.show(picture, **self._columns(self._map, picture))
+            for mapper in self._each("limits"):
+                mapper.update(low=self._map.low, high=self._map.high)
+            for plot in self._each("figure"):
+                plot.title.text = self.title
+            self._answer()
+        self._refresh()  # a view may have moved while the map was computed
+
+    def _show_drawn(self, drawn: Drawn) -> None:
+        super()._show_drawn(drawn)
+        self._answer()
 
     def _show_palette(self) -> None:
-        for mapper in self._each("limits") + self._each("colours"):
-            mapper.palette = palette(self.state.colour_map)
-        self._push()
+        with self._together():
+            for mapper in self._each("limits") + self._each("colours"):
+                mapper.palette = palette(self.state.colour_map)

@@ -42,7 +42,7 @@ class Explorer(Viewer):
 
     Parameters
     ----------
-    scan : Scan, SharedScan or path of a zipstore
+    scan : Scan, SharedScan, or path or URL of a zipstore
         What to explore.
     state : ViewState, optional
         What to look at first; by default the strongest line and the spectrum with the
@@ -146,11 +146,10 @@ class Explorer(Viewer):
     def spectrum_controls(self) -> pn.FlexBox:
         """Return the sigma slider and the switches of the spectrum plot."""
         state = self.state
-        slider = live(
-            pmui.FloatSlider.from_param(
-                state.param.sigma, show_value=True, size="small", min_width=180, margin=(0, 16)
-            )
+        slider = pmui.FloatSlider.from_param(
+            state.param.sigma, show_value=True, size="small", min_width=180, margin=(0, 16)
         )
+        slider = self.spectrum.follow(live(slider))
         switches = [
             pmui.Checkbox.from_param(parameter, label=label, margin=(0, 4), size="small")
             for parameter, label in (
@@ -250,7 +249,7 @@ def check_picks(shared: SharedScan, state: ViewState) -> None:
 def _shared(scan: Scan | SharedScan | str | Path) -> SharedScan:
     if isinstance(scan, SharedScan):
         return scan
-    return SharedScan(scan) if isinstance(scan, Scan) else shared_scan(Path(scan))
+    return SharedScan(scan) if isinstance(scan, Scan) else shared_scan(scan)
 
 
 def _heading(text: str) -> pn.viewable.Viewable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import panel as pn
@@ -13,7 +13,7 @@ from bokeh.document.locking import without_document_lock
 
 from .tuning import LIVE_DEBOUNCE_MS
 
-__all__ = ["Latest"]
+__all__ = ["Latest", "Settled"]
 
 Result = TypeVar("Result")
 
@@ -32,6 +32,9 @@ class Latest(Generic[Result]):
         Draws the result; runs with the document's lock.
     fail : callable
         Is given the exception when `compute` raises.
+    ready : callable, optional
+        Returns what is awaited before a result is drawn: that the browser has drawn the last
+        one. Else a slow line or a slow browser would pile them up.
 
     Notes
     -----
@@ -43,8 +46,10 @@ class Latest(Generic[Result]):
         compute: Callable[[], Result],
         show: Callable[[Result], None],
         fail: Callable[[Exception], None],
+        *,
+        ready: Callable[[Document], Awaitable[None]] | None = None,
     ) -> None:
-        self._compute, self._show, self._fail = compute, show, fail
+        self._compute, self._show, self._fail, self._ready = compute, show, fail, ready
         self._wanted = False
         self._running = False
 
@@ -77,6 +82,8 @@ class Latest(Generic[Result]):
             while self._wanted:
                 self._wanted = False
                 outcome = await asyncio.to_thread(self._attempt)
+                if self._ready is not None:
+                    await self._ready(document)
                 if document.session_context is None:
                     return  # the page was closed meanwhile
                 shown = asyncio.Event()
@@ -92,3 +99,37 @@ class Latest(Generic[Result]):
             self._running = False
 
         return run
+
+
+class Settled:
+    """Act when requests have ceased for a moment.
+
+    Parameters
+    ----------
+    act : callable
+        What to do; runs with the document's lock.
+    milliseconds : int
+        How long no request must have come.
+
+    Notes
+    -----
+    Outside a server session (a notebook, a script, a test) it acts at once.
+    """
+
+    def __init__(self, act: Callable[[], None], milliseconds: int) -> None:
+        self._act, self._milliseconds = act, milliseconds
+        self._timer: object | None = None
+
+    def request(self) -> None:
+        """Act later, and not before."""
+        document = pn.state.curdoc
+        if document is None or document.session_context is None:
+            self._act()
+            return
+        if self._timer is not None:
+            document.remove_timeout_callback(self._timer)
+        self._timer = document.add_timeout_callback(self._run, self._milliseconds)
+
+    def _run(self) -> None:
+        self._timer = None
+        self._act()

@@ -6,27 +6,32 @@ import asyncio
 import html
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.document import Document
+from bokeh.document.locking import without_document_lock
 from bokeh.models import CustomJS
+from panel.io.state import set_curdoc
 
-from maxrf_core import MaxrfError
+from maxrf_core import Grid, MaxrfError
 from maxrf_core.demo import demo_paths
 
 from .address import decode, encode, read_query
 from .catalogue import Catalogue, Entry, catalogue
+from .cloud import PositionCloud
 from .conversion_card import ConversionCard
 from .data import SharedScan, shared_scan
 from .explorer import Explorer, default_state, notice_of
-from .plots import positions_image
+from .pixels import View
+from .scaling import scale_map
 from .state import ViewState
 from .text import as_text
-from .tuning import without_busy_bar
+from .tuning import before_connecting, without_busy_bar
 
 __all__ = ["ScanPage", "page_for"]
 
@@ -85,6 +90,16 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     return ScanPage(entries, query).page
 
 
+def warm_up_drawing() -> None:
+    """Compile what draws maps and positions."""
+    corners = np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    cloud = PositionCloud(corners, np.array([True, False, False]))
+    view = View.over((-1, -1, 2, 2), 400, 300)
+    cloud.seen(view)
+    scaled = scale_map(np.arange(200_000, dtype=np.float32).reshape(400, 500), (0, 99))
+    scaled.seen(Grid(0, 0, 0.004, 0.005, 400, 500), view)
+
+
 @cache
 def warm_up(entry: Entry) -> threading.Thread:
     """Compile and open what the first visitor would wait for, once a process, in a thread.
@@ -93,8 +108,7 @@ def warm_up(entry: Entry) -> threading.Thread:
     """
 
     def run() -> None:
-        corners = np.array([[0.0, 0.0], [1.0, 1.0]])
-        positions_image(corners, np.array([True, False]), (0, 1), (0, 1), (50, 50))
+        warm_up_drawing()
         if entry.is_converted:
             try:
                 _prepared(entry)
@@ -134,6 +148,7 @@ class ScanPage:
 
     def __init__(self, entries: Catalogue, query: Mapping[str, str]) -> None:
         self._entries = entries
+        self._document = pn.state.curdoc
         self._query = dict(query)
         self._state: ViewState | None = None
         self._shared: SharedScan | None = None
@@ -188,38 +203,73 @@ class ScanPage:
             self._main[:] = [ConversionCard(entry, self._converted)]
             return
         self._main[:] = [_waiting(f"Opening {name} …")]
-        pn.state.onload(partial(self._open, entry))
+        self._begin(entry)
 
     def _converted(self, entry: Entry) -> None:
         if self._entry is entry:
             self._show_scan(entry.name)
 
-    async def _open(self, entry: Entry) -> None:
-        """Open a scan beside the event loop, then show it."""
-        try:
-            shared = await asyncio.to_thread(_prepared, entry)
-            if self._entry is entry:
-                self._explore(shared)
-        except Exception as error:
-            logger.exception("%s could not be shown", entry.zipstore)
-            self._main[:] = [_card(f"{entry.name} cannot be shown", _sentence(error))]
-            if entry.source is not None:
-                self._main.append(ConversionCard(entry, self._converted, overwrite=True))
+    def _begin(self, entry: Entry) -> None:
+        """Open a scan beside the event loop, then show it.
 
-    def _explore(self, shared: SharedScan) -> None:
+        At once, not when the page is there: the browser needs most of a second for its
+        scripts, and may then get everything with the page.
+        """
+        query, document = dict(self._query), self._document
+
+        @without_document_lock
+        async def begin() -> None:
+            try:
+                explorer, defaults = await asyncio.to_thread(self._look, entry, query)
+                show = partial(self._show, entry, explorer, defaults)
+            except Exception as error:  # noqa: BLE001 - logged and shown
+                show = partial(self._lament, entry, error)
+            document.add_next_tick_callback(partial(_before_or_after_connecting, document, show))
+
+        document.add_next_tick_callback(begin)
+
+    def _look(self, entry: Entry, query: Mapping[str, str]) -> tuple[Explorer, dict[str, Any]]:
+        """Return the views of a visitor and the view that they would have without a query."""
+        shared = _prepared(entry)
         state = default_state(shared)
         defaults = _view_of(state)
-        values, notices = decode(self._query, shared, defaults)
-        asked = self._query.get("scan")
+        values, notices = decode(query, shared, defaults)
+        asked = query.get("scan")
         if asked is not None and asked not in self._entries:
             notices.insert(0, f"there is no scan {asked[:60]!r} here; this is another one.")
         state.param.update(**values, notice=" ".join(notices))
-        explorer = Explorer(shared, state=state)
-        self._shared, self._state, self._defaults = shared, state, defaults
-        self._facts.object = f"<b>{html.escape(self._entry.name)}</b> · {shared.summary}"
-        self._controls[:] = [explorer.controls()]
-        self._main[:] = [notice_of(state), explorer.views()]
-        state.param.watch(lambda *_: self._write_address_soon(), list(defaults))
+        return Explorer(shared, state=state), defaults
+
+    async def _lament(self, entry: Entry, error: Exception) -> None:
+        """Say why a scan cannot be shown."""
+        if self._entry is not entry:
+            return
+        logger.error("%s could not be shown", entry.zipstore, exc_info=error)
+        self._main[:] = [_card(f"{entry.name} cannot be shown", _sentence(error))]
+        if entry.source is not None:
+            self._main.append(ConversionCard(entry, self._converted, overwrite=True))
+
+    async def _show(self, entry: Entry, explorer: Explorer, defaults: dict[str, Any]) -> None:
+        """Show the views of a scan, one after the other: others may be served in between."""
+        if self._entry is not entry:
+            return
+        try:
+            layout = explorer.views()
+            plots = [(pane, pane.object) for pane in layout.select(pn.pane.HoloViews)]
+            for pane, _ in plots:
+                pane.object = None
+            self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
+            self._controls[:] = [explorer.controls()]
+            self._main[:] = [notice_of(explorer.state), layout]
+            for pane, plot in plots:
+                await asyncio.sleep(0)
+                pane.object = plot
+        except Exception as error:  # noqa: BLE001 - logged and shown
+            await self._lament(entry, error)
+            return
+        self._shared, self._state, self._defaults = explorer.shared, explorer.state, defaults
+        self._state.param.watch(lambda *_: self._write_address_soon(), list(defaults))
+        pn.state.onload(explorer.shared.prepare_picking)
 
     # --- the address --------------------------------------------------------------------
 
@@ -260,6 +310,31 @@ class ScanPage:
             pn.state.location.search = encode(self._state, self._entry.name)
 
 
+def _before_or_after_connecting(
+    document: Document, show: Callable[[], Awaitable[None]]
+) -> Awaitable[None] | None:
+    """Let a page be changed before its browser asks for it, or when it is there; not between.
+
+    Call it with the document's lock, which is held until what it returns is done.
+    """
+
+    async def show_before() -> None:
+        with before_connecting(document):
+            await show()
+
+    async def show_after() -> None:
+        with set_curdoc(document):
+            await show()
+
+    context = document.session_context
+    if context is None:
+        return None  # the page was closed meanwhile
+    if context.session.connection_count == 0:
+        return show_before()
+    pn.state.onload(partial(document.add_next_tick_callback, show_after))
+    return None
+
+
 def _view_of(state: ViewState) -> dict[str, Any]:
     """Return the parameters of a state that make up the view."""
     return {name: value for name, value in state.param.values().items() if name not in _NO_VIEW}
@@ -271,8 +346,7 @@ _NO_VIEW = ("name", "notice")
 def _prepared(entry: Entry) -> SharedScan:
     """Open a scan and compute what the first look needs."""
     shared = shared_scan(entry.zipstore)
-    _ = shared.brightest_spectrum, shared.is_selected, shared.energy_limits
-    shared.scan.operator()
+    shared.prepare()
     return shared
 
 

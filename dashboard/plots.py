@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import datashader as ds
 import holoviews as hv
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from bokeh.models import BasicTicker, BoxZoomTool, CustomJS, NumeralTickFormatter
 from bokeh.plotting import figure
-from scipy.ndimage import maximum_filter
 
 from maxrf_core import Grid
 
-from .theme import COLOURS
-
 __all__ = [
-    "ScaledMap",
     "comb",
     "counts_range",
     "grid_with_margin",
     "in_motor_steps",
     "keep_aspect",
     "line",
-    "positions_image",
-    "scale_map",
-    "widen_to_shape",
 ]
 
 _LINES_FROM_KEV = 0.5  # the zero peak below would flatten every other peak
-
-
-@dataclass(frozen=True)
-class ScaledMap:
-    """A map made ready for the screen.
-
-    Parameters
-    ----------
-    values : (h, w) float32
-        The map; NaN where a cell has no datum.
-    levels : (h, w) uint8
-        1 to 255 between `low` and `high`; 0 where a cell has no datum.
-    low, high : float
-        Values of the end colours.
-    """
-
-    values: npt.NDArray[np.float32]
-    levels: npt.NDArray[np.uint8]
-    low: float
-    high: float
-
-
-def scale_map(values: npt.NDArray[np.float32], clip: tuple[float, float]) -> ScaledMap:
-    """Scale a map to 8 bits between two percentiles of its cells.
-
-    A quarter of the bytes of float32, and the browser's colour mapper stays as it is
-    from one map to the next.
-    """
-    valid = np.isfinite(values)
-    low, high = 0.0, 1.0
-    if valid.any():
-        low, high = (float(limit) for limit in np.percentile(values[valid], clip))
-    if high <= low:
-        high = low + 1.0
-    scaled = (np.clip(values, low, high) - np.float32(low)) * np.float32(254.0 / (high - low))
-    levels = np.where(valid, scaled + 1.5, 0.0).astype(np.uint8)
-    return ScaledMap(values, levels, low, high)
 
 
 def comb(
@@ -116,81 +68,6 @@ def counts_range(
     if top <= 0:
         top = 1.0
     return (1e-3 * max(top, 1.0), 2.0 * top) if log else (0.0, 1.06 * top)
-
-
-def positions_image(
-    positions: npt.NDArray[np.float64],
-    is_selected: npt.NDArray[np.bool_],
-    x_range: tuple[float, float],
-    y_range: tuple[float, float],
-    shape: tuple[int, int],
-) -> hv.RGB:
-    """Draw motor positions: all that were measured, the vendor's selection over them.
-
-    Each pixel counts its positions, so that millions of them show where they crowd; few
-    of them are drawn as discs large enough to see.
-
-    Parameters
-    ----------
-    positions : (n, 2) float64
-        Motor positions x, y.
-    is_selected : (n,) bool
-        Which spectra the vendor put into its map.
-    x_range, y_range : (float, float)
-        The part to draw.
-    shape : (int, int)
-        Height and width in pixels.
-    """
-    height, width = (int(np.clip(size, 50, 4000)) for size in shape)
-    canvas = ds.Canvas(width, height, _wide(x_range), _wide(y_range))
-    pixels = np.zeros((height, width, 4), dtype=np.uint8)
-    for mask, colour in ((~is_selected, "measured"), (is_selected, "selected")):
-        frame = pd.DataFrame({"x": positions[mask, 0], "y": positions[mask, 1]})
-        counts = canvas.points(frame, "x", "y").values
-        seen = max(1, int(counts.sum()))
-        radius = int(np.clip(0.2 * np.sqrt(width * height / seen), 0, 5))
-        if radius:
-            counts = maximum_filter(counts, footprint=_disc(radius))
-        drawn = counts > 0
-        pixels[drawn, :3] = [int(COLOURS[colour][i : i + 2], 16) for i in (1, 3, 5)]
-        opacity = np.log1p(counts[drawn]) / np.log1p(max(1, int(counts.max(initial=0))))
-        pixels[drawn, 3] = np.maximum(pixels[drawn, 3], 150 + 105 * opacity)
-    bounds = (*canvas.x_range, *canvas.y_range)
-    return hv.RGB(
-        pixels[::-1],
-        ["x", "y"],
-        bounds=(bounds[0], bounds[2], bounds[1], bounds[3]),
-        vdims=["R", "G", "B", "A"],
-    )
-
-
-def _disc(radius: int) -> npt.NDArray[np.bool_]:
-    offsets = np.arange(-radius, radius + 1)
-    return np.hypot(*np.meshgrid(offsets, offsets)) <= radius + 0.3
-
-
-def widen_to_shape(
-    x_range: tuple[float, float], y_range: tuple[float, float], shape: tuple[int, int]
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Widen one range about its centre until a frame shows both at equal aspect.
-
-    Parameters
-    ----------
-    x_range, y_range : (float, float)
-        What must be seen.
-    shape : (int, int)
-        Height and width of the frame in pixels.
-    """
-    (left, right), (bottom, top) = _wide(x_range), _wide(y_range)
-    height, width = shape
-    half = max((right - left) / width, (top - bottom) / height) / 2
-    x, y = (left + right) / 2, (bottom + top) / 2
-    return (x - half * width, x + half * width), (y - half * height, y + half * height)
-
-
-def _wide(limits: tuple[float, float]) -> tuple[float, float]:
-    low, high = limits
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def grid_with_margin(grid: Grid, margin: float = 0.02) -> tuple[float, float, float, float]:

@@ -7,20 +7,22 @@ from typing import Any
 import holoviews as hv
 import panel as pn
 from bokeh.events import MouseMove, Tap
-from holoviews.streams import PlotSize, RangeXY
+from bokeh.plotting import figure
 
+from .cloud import POSITION_COLOURS, PositionCloud
 from .data import SharedScan
 from .latest import Latest
-from .plots import grid_with_margin, in_motor_steps, keep_aspect, positions_image, widen_to_shape
+from .pixels import Bounds, Picture, View
+from .plots import grid_with_margin, in_motor_steps, keep_aspect
 from .state import ViewState
 from .theme import COLOURS
-from .tuning import quick_zoom
-from .view import MarkedView, is_inside
+from .view import is_inside
+from .zoomable import ZoomableView
 
 __all__ = ["MotorPositionsView"]
 
 
-class MotorPositionsView(MarkedView):
+class MotorPositionsView(ZoomableView):
     """Motor positions of all spectra, datashaded. A tap picks the nearest spectrum.
 
     Parameters
@@ -41,6 +43,8 @@ class MotorPositionsView(MarkedView):
             styles={"font-size": "12px", "white-space": "nowrap"},
         )
         self._latest = Latest(self._under_pointer, self._show_readout, self._fail)
+        self._tapped: tuple[float, float] = (0.0, 0.0)
+        self._picking = Latest(self._under_tap, state.pick_spectrum, self._fail)
 
     @property
     def key(self) -> str:
@@ -54,37 +58,43 @@ class MotorPositionsView(MarkedView):
         )
 
     @property
-    def bounds(self) -> tuple[float, float, float, float]:
+    def home(self) -> Bounds:
         """What a reset shows: all positions and the whole grid; left, bottom, right, top."""
-        left, bottom, right, top = grid_with_margin(self.scan.grid)
-        x, y = self.scan.positions.T
-        return (
-            min(left, float(x.min())),
-            min(bottom, float(y.min())),
-            max(right, float(x.max())),
-            max(top, float(y.max())),
-        )
+        grid, cloud = grid_with_margin(self.scan.grid), self.shared.cloud.extent
+        lower = (min(sides) for sides in zip(grid[:2], cloud[:2], strict=True))
+        upper = (max(sides) for sides in zip(grid[2:], cloud[2:], strict=True))
+        return (*lower, *upper)
+
+    # --- its pictures -------------------------------------------------------------------
+
+    def _content(self) -> PositionCloud:
+        return self.shared.cloud
+
+    def _needed(self, view: View, bounds: Bounds) -> tuple[Bounds, tuple[float, float]]:
+        return self.shared.cloud.needed(bounds, view.pixel), view.pixel
+
+    def _picture(self, content: PositionCloud, view: View) -> Picture:
+        return content.seen(view)
 
     # --- the plot -----------------------------------------------------------------------
 
-    def element(self) -> hv.DynamicMap:
-        """Return the positions, drawn anew for each zoom, and the mark of what is picked."""
-        left, bottom, right, top = self.bounds
-
-        def draw(
-            x_range: tuple[float, float] | None,
-            y_range: tuple[float, float] | None,
-            width: int | None,
-            height: int | None,
-            scale: float,  # noqa: ARG001 - the stream's parameter: pixels are enough
-        ) -> hv.RGB:
-            shape = (height or 300, width or 400)
-            seen = widen_to_shape(x_range or (left, right), y_range or (bottom, top), shape)
-            return positions_image(self.scan.positions, self.shared.is_selected, *seen, shape)
-
-        image = hv.DynamicMap(
-            draw, streams=[RangeXY(x_range=(left, right), y_range=(bottom, top)), PlotSize()]
+    def element(self) -> hv.Overlay:
+        """Return the positions as an 8-bit image, and the mark of what is picked."""
+        picture = self._first_picture()
+        left, bottom, right, top = picture.bounds
+        # HoloViews keeps row 0 of an image at the top.
+        image = hv.Image(picture.levels[::-1], bounds=(left, bottom, right, top), vdims=["image"])
+        image = image.opts(
+            cmap=POSITION_COLOURS,
+            clim=(0.5, len(POSITION_COLOURS) + 0.5),
+            clipping_colors={"min": "#00000000"},
+            tools=[],
         )
+
+        def equip(view: MotorPositionsView, plot: Any) -> None:
+            view._equip(plot.state, picture)
+
+        left, bottom, right, top = self.home
         return (image * self._marker()).opts(
             xlabel="x (motor steps)",
             ylabel="y (motor steps)",
@@ -94,26 +104,29 @@ class MotorPositionsView(MarkedView):
             default_tools=["save"],
             tools=["pan", "wheel_zoom", "reset"],
             active_tools=["pan", "wheel_zoom"],
-            hooks=[self._hook(MotorPositionsView._equip)],
+            hooks=[self._hook(equip)],
         )
 
-    def _equip(self, plot: Any) -> None:
-        figure = plot.state
-        if figure in self._each("figure"):
+    def _equip(self, plot: figure, picture: Picture) -> None:
+        if plot in self._each("figure"):
             return
-        self._remember("figure", figure)
-        figure.tags = [*figure.tags, "positions"]
-        quick_zoom(figure)
-        in_motor_steps(figure)
-        keep_aspect(figure, self.bounds)
-        figure.on_event(Tap, self._tap)
-        figure.on_event(MouseMove, self._move)
+        self._remember("figure", plot)
+        plot.tags = [*plot.tags, "positions"]
+        self._watch(plot, picture)
+        in_motor_steps(plot)
+        keep_aspect(plot, self.home)
+        plot.on_event(Tap, self._tap)
+        plot.on_event(MouseMove, self._move)
 
     # --- gestures -----------------------------------------------------------------------
 
     def _tap(self, event: Tap) -> None:
         if is_inside(event):
-            self.state.pick_spectrum(self.shared.nearest_spectrum(event.x, event.y))
+            self._tapped = (event.x, event.y)
+            self._picking.request()
+
+    def _under_tap(self) -> int:
+        return self.shared.nearest_spectrum(*self._tapped)
 
     def _move(self, event: MouseMove) -> None:
         if is_inside(event):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
+from uuid import uuid4
 
 import holoviews as hv
 import numpy as np
 import numpy.typing as npt
+import panel as pn
+import panel_material_ui as pmui
 from bokeh.models import BoxAnnotation, HoverTool
 
-from maxrf_core.smoothing import sigma_to_fwhm, smooth_spectra
+from maxrf_core.smoothing import TRUNCATE, sigma_to_fwhm, smooth_spectra
 
 from .data import SharedScan
-from .latest import Latest
+from .latest import Latest, Settled
 from .plots import comb, counts_range, line
 from .state import ViewState
 from .theme import COLOURS
@@ -21,8 +25,51 @@ from .view import LiveView
 
 __all__ = ["SpectrumView"]
 
+_SETTLED_MS = 150
+"""How long sigma must stand still until the server tells what the browser has drawn already."""
+
 _SMALLEST_ON_LOG = 1e-4
 _KEV_DECIMALS = 4  # a tenth of an eV: far below a channel, and short in the address
+
+_SMOOTH = """
+// As maxrf_core.smoothing.smooth_spectra, in float64 and rounded once.
+const sigma = cb_obj.value, radius = Math.floor(truncate * sigma + 0.5);
+const kernel = new Float64Array(2 * radius + 1).fill(1);
+if (radius > 0) {
+  let total = 0;
+  kernel.forEach((_, k) => total += kernel[k] = Math.exp(-0.5 * ((k - radius) / sigma) ** 2));
+  kernel.forEach((weight, k) => kernel[k] = weight / total);
+}
+const smooth = (raw) => {
+  const c = raw.length, sums = new Float64Array(c + 2 * radius);
+  for (let j = 0; j < c; j++) {
+    const count = raw[j];
+    if (count !== 0) for (let k = 0; k < kernel.length; k++) sums[j + k] += count * kernel[k];
+  }
+  for (let j = 0; j < radius; j++) {  // d c b a | a b c d | d c b a
+    let left = (radius - 1 - j) % (2 * c), right = (c + j) % (2 * c);
+    if (left >= c) left = 2 * c - 1 - left;
+    if (right >= c) right = 2 * c - 1 - right;
+    sums[radius + left] += sums[j];
+    sums[radius + right] += sums[radius + c + j];
+  }
+  return sums.subarray(radius, radius + c);
+};
+const ev = sigma * ev_per_channel;
+const widths = `${ev.toFixed(0)} eV · FWHM ${(ev * fwhm).toFixed(0)} eV`;
+for (const doc of Bokeh.documents) for (const model of doc._all_models.values()) {
+  if (model.name !== name) continue;
+  if (model.type === "ColumnDataSource") {
+    const {raw, counts} = model.data, [floor] = model.tags;
+    smooth(raw).forEach((value, j) => counts[j] = Math.max(value, floor));
+    model.change.emit();
+  } else {
+    const text = model.text.replace(/smoothing .*$/, `smoothing ${ev === 0 ? "off" : widths}`);
+    model.setv({text}, {sync: false});
+  }
+}
+"""
+"""Draw the smoothed line for a slider of sigma, before the server knows of it."""
 
 
 class SpectrumView(LiveView):
@@ -44,8 +91,11 @@ class SpectrumView(LiveView):
         self._mean = self.scan.total_spectrum / np.float64(self.scan.n_spectra)
         self._counts = self._read_counts()
         self._moving = False
+        self._name = f"smoothed {uuid4()}"
+        self._sliders: weakref.WeakSet[pmui.FloatSlider] = weakref.WeakSet()
+        self._settled = Settled(self._show_smooth, _SETTLED_MS)
         self._reader = Latest(self._read_counts, self._show_counts, self._fail)
-        state.param.watch(lambda *_: self._show_smooth(), "sigma")
+        state.param.watch(lambda *_: self._sigma_changed(), "sigma")
         state.param.watch(lambda *_: self._reader.request(), ["spectrum", "cell", "method"])
         state.param.watch(lambda *_: self._show_window(), "window")
         state.param.watch(lambda *_: self._show_visible(), ["show_sum", "show_max"])
@@ -88,9 +138,12 @@ class SpectrumView(LiveView):
             return self.scan.cell_spectrum(*self.state.cell, method=self.state.method)
         return self.scan.spectrum(self.state.spectrum)
 
+    @property
+    def _floor(self) -> float:
+        return _SMALLEST_ON_LOG if self.state.log_counts else -np.inf
+
     def _on_axis(self, values: npt.NDArray) -> npt.NDArray[np.float32]:
-        values = values.astype(np.float32, copy=False)
-        return np.maximum(values, _SMALLEST_ON_LOG) if self.state.log_counts else values
+        return np.maximum(values.astype(np.float32, copy=False), np.float32(self._floor))
 
     def _limits(self) -> tuple[float, float]:
         lines = [self._counts, self.smoothed]
@@ -146,6 +199,11 @@ class SpectrumView(LiveView):
         figure = self._remember("figure", plot.state)
         figure.tags = [*figure.tags, "spectrum"]
         quick_zoom(figure)
+        figure.title.name = self._name
+        for source in self._each("smooth"):
+            if "raw" not in source.data:
+                source.update(name=self._name, tags=[self._floor])
+                source.data["raw"] = self._counts.astype(np.float32)
         figure.x_range.update(
             bounds=(float(self.scan.energies[0]), float(self.scan.energies[-1])),
             reset_start=self.shared.energy_limits[0],
@@ -197,17 +255,56 @@ class SpectrumView(LiveView):
     def _show_window(self) -> None:
         low, high = self.state.window
         self._moving = True  # the edges are set one by one; between them the window is neither
-        for box in self._each("window"):
-            edges = sorted((box.left, box.right))
-            if max(abs(edges[0] - low), abs(edges[1] - high)) > 10**-_KEV_DECIMALS:
-                box.update(left=low, right=high)
+        with self._together():
+            for box in self._each("window"):
+                edges = sorted((box.left, box.right))
+                if max(abs(edges[0] - low), abs(edges[1] - high)) > 10**-_KEV_DECIMALS:
+                    box.update(left=low, right=high)
         self._moving = False
-        self._push()
+
+    def follow(self, slider: pmui.FloatSlider) -> pmui.FloatSlider:
+        """Let the browser itself draw the smoothed line while a slider of sigma is dragged.
+
+        Elsewhere, and once sigma stands still, the line is the server's.
+
+        Parameters
+        ----------
+        slider : FloatSlider
+            Bound to the state's sigma.
+
+        Returns
+        -------
+        FloatSlider
+            The same.
+        """
+        slider.jscallback(
+            args={
+                "name": self._name,
+                "truncate": TRUNCATE,
+                "ev_per_channel": self.scan.kev_per_channel * 1000,
+                "fwhm": sigma_to_fwhm(1.0),
+            },
+            value=_SMOOTH,
+        )
+        self._sliders.add(slider)
+        return slider
+
+    def _sigma_changed(self) -> None:
+        document = pn.state.curdoc
+        drawn = document is not None and any(
+            model.document is document
+            for slider in self._sliders
+            for model, _ in slider._models.values()  # noqa: SLF001 - no public name; panel 1.9
+        )
+        if drawn:
+            self._settled.request()
+        else:
+            self._show_smooth()
 
     def _show_smooth(self) -> None:
-        self._patch("smooth", counts=self._on_axis(self.smoothed))
-        self._show_title()
-        self._push()
+        with self._together():
+            self._patch("smooth", counts=self._on_axis(self.smoothed))
+            self._show_title()
 
     def _show_title(self) -> None:
         for figure in self._each("figure"):
@@ -216,11 +313,12 @@ class SpectrumView(LiveView):
     def _show_counts(self, counts: npt.NDArray) -> None:
         self._counts = counts
         x, y = comb(self._energies, counts)
-        self._patch("raw", energy=x, counts=self._on_axis(y))
-        self._patch("smooth", counts=self._on_axis(self.smoothed))
-        self._show_title()
-        self._set_limits()
-        self._push()
+        with self._together():
+            self._patch("raw", energy=x, counts=self._on_axis(y))
+            smoothed = self._on_axis(self.smoothed)
+            self._patch("smooth", counts=smoothed, raw=counts.astype(np.float32))
+            self._show_title()
+            self._set_limits()
 
     def _set_limits(self) -> None:
         low, high = self._limits()
@@ -228,8 +326,8 @@ class SpectrumView(LiveView):
             figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
 
     def _show_visible(self) -> None:
-        for name, shown in (("sum", self.state.show_sum), ("max", self.state.show_max)):
-            for renderer in self._each(f"{name} line"):
-                renderer.visible = shown
-        self._set_limits()
-        self._push()
+        with self._together():
+            for name, shown in (("sum", self.state.show_sum), ("max", self.state.show_max)):
+                for renderer in self._each(f"{name} line"):
+                    renderer.visible = shown
+            self._set_limits()

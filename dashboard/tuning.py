@@ -6,18 +6,29 @@ Some are private names. They are all here, and each has a test in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import holoviews as hv
 import panel as pn
 import panel_material_ui as pmui
 import param
+from bokeh.document import Document
 from bokeh.plotting import figure
 from bokeh.server.views.ws import WSHandler
 from holoviews.plotting.bokeh.callbacks import RangeXYCallback
+from panel.io.state import set_curdoc
 from panel.widgets.base import Widget
 
-__all__ = ["LIVE_DEBOUNCE_MS", "live", "quick_zoom", "tune", "without_busy_bar"]
+__all__ = [
+    "LIVE_DEBOUNCE_MS",
+    "before_connecting",
+    "live",
+    "quick_zoom",
+    "tune",
+    "without_busy_bar",
+]
 
 LIVE_DEBOUNCE_MS = 10
 """How long a live widget's values are collected, in ms: the newest one wins.
@@ -80,3 +91,20 @@ def without_busy_bar(page: pmui.Page) -> pmui.Page:
         page.busy = False  # a plain value ends the reference to the state
     page.busy_indicator = None
     return page
+
+
+@contextmanager
+def before_connecting(document: Document) -> Iterator[None]:
+    """Change a page that no browser has asked for yet, at once.
+
+    Panel puts such changes off, each to a turn of the event loop, and drops those whose turn
+    comes between a browser's asking for the page and its telling that it has it. Hold the
+    document's lock, so that a browser that asks meanwhile waits for the whole page.
+    """
+    connected = pn.state._connected  # noqa: SLF001 - no public name; panel 1.9
+    with set_curdoc(document):
+        connected[document] = True
+        try:
+            yield
+        finally:
+            connected.pop(document, None)

@@ -6,7 +6,8 @@ import logging
 import math
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import holoviews as hv
@@ -22,9 +23,10 @@ from .data import SharedScan
 from .state import ViewState
 from .theme import COLOURS
 
-__all__ = ["LiveView", "MarkedView", "is_inside"]
+__all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "is_inside"]
 
-_SHOWN_AT_ONCE = 8  # a notebook may show one view in several cells
+SHOWN_AT_ONCE = 8
+"""A notebook may show one view in several cells; those that it shows last are kept up to date."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class LiveView(Viewer):
         super().__init__()
         self.shared, self.scan, self.state = shared, shared.scan, state
         self._models: dict[str, weakref.WeakSet[Model]] = {}
-        self._panes: deque[pn.pane.HoloViews] = deque(maxlen=_SHOWN_AT_ONCE)
+        self._panes: deque[pn.pane.HoloViews] = deque(maxlen=SHOWN_AT_ONCE)
 
     def element(self) -> hv.core.Dimensioned:
         """Return the plot of the present state as a HoloViews element."""
@@ -104,6 +106,13 @@ class LiveView(Viewer):
             else:
                 source.data = {**source.data, **columns}
 
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Send what is patched meanwhile in one message, so that it is painted at once."""
+        with pn.io.hold():
+            yield
+        self._push()
+
     def _push(self) -> None:
         """Send patches to a notebook; a server does so by itself."""
         if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
@@ -149,8 +158,8 @@ class MarkedView(LiveView):
 
     def _show_marker(self) -> None:
         x, y = self.marked_at()
-        self._patch("marker", x=np.array([x]), y=np.array([y]))
-        self._push()
+        with self._together():
+            self._patch("marker", x=np.array([x]), y=np.array([y]))
 
 
 def is_inside(event: PointEvent) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,8 @@ CHROMIUM_FLAGS = [
 
 _PROBE = """
 () => {
-  const probe = window.probe = {arrivals: [], paints: []};
+  if (window.probe) return;
+  const probe = window.probe = {};
   const models = () => Bokeh.documents.flatMap((doc) => [...doc._all_models.values()]);
   probe.plot = (name) => models().find((m) => m.type === 'Figure' && m.tags.includes(name));
   probe.slider = (label) =>
@@ -51,43 +53,103 @@ _PROBE = """
       title: plot.title.text,
     };
   };
+  const fingerprint = ({data}) => {
+    const values = "image" in data ? data.image[0] : data.counts;
+    let sum = (data.x ? data.x[0] : 0) + (data.dw ? data.dw[0] : 0);
+    for (let i = 0; i < values.length; i++) sum += values[i] * (1 + i % 97);
+    return sum;
+  };
+  const drawn = (name) => probe.plot(name).renderers
+    .filter((r) => ["Image", "Line"].includes(r.glyph?.type));
+  probe.picture = (name) => {
+    const {image, x, y, dw, dh} = drawn(name)[0].data_source.data;
+    return {
+      levels: Array.from(image[0]), shape: image[0].shape,
+      bounds: [x[0], y[0], x[0] + dw[0], y[0] + dh[0]],
+    };
+  };
+  probe.forget = () => { probe.arrivals = []; probe.paints = []; probe.inputs = []; };
   probe.watch = (name) => {
     const plot = probe.plot(name);
-    probe.arrivals = []; probe.paints = [];
+    probe.forget();
     if (plot.probed) return;
     plot.probed = true;
-    for (const renderer of plot.renderers) {
-      const source = renderer.data_source;
-      if (!source) continue;
-      source.properties.data.change.connect(() => probe.arrivals.push(performance.now()));
-      source.patching.connect(() => probe.arrivals.push(performance.now()));
+    for (const {data_source: source} of drawn(name)) {
+      let last = fingerprint(source);
+      source.change.connect(() => {
+        const now = performance.now(), found = fingerprint(source);
+        // What the server tells again of what the browser drew itself is nothing new.
+        if (Math.abs(found - last) > 1e-6 * Math.abs(last)) probe.arrivals.push(now);
+        last = found;
+      });
     }
     const view = Bokeh.index.find_one(plot);
     const paint = view.paint.bind(view);
-    view.paint = () => { paint(); probe.paints.push(performance.now()); };
+    view.paint = () => {
+      const start = performance.now();
+      paint();
+      probe.paints.push([start, performance.now()]);
+    };
   };
-  probe.answer = (start) => new Promise((resolve) => {
+  for (const gesture of ["wheel", "pointermove"])
+    window.addEventListener(gesture, () => probe.inputs.push(performance.now()), true);
+  probe.answer = (start, patience = 5000) => new Promise((resolve) => {
     const poll = () => {
       const arrived = probe.arrivals.find((t) => t > start);
-      const painted = arrived && probe.paints.find((t) => t > arrived);
-      if (painted) resolve([arrived - start, painted - start]);
-      else if (performance.now() - start > 5000) resolve([NaN, NaN]);
-      else setTimeout(poll, 1);
+      const paint = probe.paints.find(([t]) => arrived ? t >= arrived : t > start);
+      const late = performance.now() - start > patience;
+      if (late || (arrived && paint)) {
+        const frames = (window.wire?.frames ?? []).filter(([t]) => t > start && t <= arrived);
+        const received = frames.length ? frames[frames.length - 1][0] : NaN;
+        const bytes = frames.reduce((sum, [, size]) => sum + size, 0);
+        resolve([received, arrived ?? NaN, ...(paint ?? [NaN, NaN])]
+          .map((t) => t - start).concat([bytes]));
+      } else setTimeout(poll, 1);
     };
     poll();
   });
-  probe.sigma = async (value) => {
+  probe.sigma = (value) => {
     const start = performance.now();
     probe.slider('Smoothing').value = value;
     return probe.answer(start);
   };
-  probe.window = async (left, right) => {
+  probe.window = (left, right) => {
     const start = performance.now();
     probe.box().setv({left, right});
     return probe.answer(start);
   };
+  probe.forget();
 }
 """
+
+_WIRE = """
+(() => {
+  const wire = window.wire = {frames: [], painted: null};
+  const Plain = window.WebSocket;
+  window.WebSocket = class extends Plain {
+    constructor(...args) {
+      super(...args);
+      this.addEventListener("message", ({data}) => {
+        wire.frames.push([performance.now(), data.length ?? data.byteLength]);
+        if (wire.frames.length > 4000) wire.frames.splice(0, 2000);
+      });
+    }
+  };
+  const poll = setInterval(() => {
+    const plots = (window.Bokeh?.documents ?? []).flatMap((doc) => [...doc._all_models.values()])
+      .filter((model) => model.type === "Figure");
+    if (plots.length === 3 && plots.every((plot) => {
+      const view = Bokeh.index.find_one(plot);
+      return view?.frame?.bbox.width > 50 && view._render_count > 0
+        && (plot.tags.includes("spectrum") || plot.tags.includes("fitted"));
+    })) {
+      wire.painted = performance.now();
+      clearInterval(poll);
+    }
+  }, 10);
+})();
+"""
+"""Counts what comes over the websocket, and notes when the three plots are first painted."""
 
 
 def find_chromium() -> str | None:
@@ -103,23 +165,52 @@ def launch(playwright: Playwright) -> Browser:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from gesture to data in the browser, and to the painted page."""
+    """Times after gestures, awaited one by one, in milliseconds.
 
+    Parameters
+    ----------
+    received : (n,) float
+        The last of the answer had come over the websocket; NaN if the browser answered itself.
+    data : (n,) float
+        The data were in the plot; NaN if the picture there was enough.
+    paint_start, painted : (n,) float
+        The plot was painted with them, from and to.
+    size : (n,) float
+        Bytes that came meanwhile.
+    """
+
+    received: np.ndarray
     data: np.ndarray
-    paint: np.ndarray
-
-    def summary(self) -> str:
-        """Return median and 95th percentile of both in words."""
-        (d50, d95), (p50, p95) = (np.percentile(v, (50, 95)) for v in (self.data, self.paint))
-        return f"data {d50:.0f} (p95 {d95:.0f}) ms, painted {p50:.0f} (p95 {p95:.0f}) ms"
+    paint_start: np.ndarray
+    painted: np.ndarray
+    size: np.ndarray
 
 
 @dataclass(frozen=True)
 class Drag:
-    """What a drag with the mouse brought about."""
+    """What a drag with the mouse brought about.
+
+    Parameters
+    ----------
+    updates_per_second, paints_per_second, moves_per_second : float
+        New data painted, paints of the plot, and moves that the browser took from the mouse.
+    last_update_ms : float
+        From the last move of the mouse to the paint of the last data; NaN without any.
+    longest_pause_ms : float
+        Between two paints.
+    bytes_per_second : float
+        What came over the websocket.
+    """
 
     updates_per_second: float
+    paints_per_second: float
+    moves_per_second: float
     last_update_ms: float
+    longest_pause_ms: float
+    bytes_per_second: float
+
+
+_STILL = 8  # looks, 50 ms apart, between which nothing has moved
 
 
 @dataclass
@@ -131,6 +222,7 @@ class Driver:
     strangers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.page.add_init_script(_WIRE)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", self._asked)
@@ -160,6 +252,25 @@ class Driver:
             })""",
             timeout=60_000,
         )
+        self._wait_until_still()
+
+    def _wait_until_still(self) -> None:
+        """Wait until no plot moves any more: a gesture begins where a plot was seen."""
+        names = ("spectrum", "map", "positions")
+        seen: list[Any] = []
+
+        def is_still() -> bool:
+            seen.append([self.place(name) for name in names])
+            return len(seen) > _STILL and all(other == seen[-1] for other in seen[-_STILL:])
+
+        self.until(is_still)
+
+    def first_paint(self, url: str) -> float:
+        """Open a page; return the seconds until its three plots were painted."""
+        self.page.goto(url, wait_until="commit")
+        self.page.wait_for_function("() => window.wire.painted", timeout=120_000)
+        self.wait_for_plots()
+        return self.page.evaluate("() => window.wire.painted") / 1000
 
     def until(self, what: Callable[[], bool], *, timeout_ms: int = 10_000) -> None:
         """Poll until something holds."""
@@ -204,6 +315,12 @@ class Driver:
         return np.array(
             self.page.evaluate("() => window.probe.source('map', 'image')"), dtype=np.uint8
         )
+
+    def picture(self, plot: str) -> tuple[np.ndarray, tuple[float, ...]]:
+        """Return the 8-bit picture in a plot, row 0 at the bottom, and its outer edges."""
+        found = self.page.evaluate("(name) => window.probe.picture(name)", plot)
+        levels = np.array(found["levels"], dtype=np.uint8).reshape(found["shape"])
+        return levels, tuple(found["bounds"])
 
     def lines(self) -> list[np.ndarray]:
         """Return the lines of the spectrum plot in the browser: sum, max, raw, smoothed."""
@@ -258,36 +375,80 @@ class Driver:
 
     def sigma_latency(self, *, times: int = 60) -> Latency:
         """Move the sigma slider to new values, each awaited."""
-        self.page.evaluate("() => window.probe.watch('spectrum')")
         values = 2.0 + 10.0 * np.random.default_rng(1).random(times)
-        return self._latency("(v) => window.probe.sigma(v)", [float(value) for value in values])
+        return self._latency("spectrum", "(v) => probe.sigma(v)", values.tolist())
 
     def window_latency(self, *, low: float, width: float, times: int = 60) -> Latency:
         """Move the energy window to new places, each awaited."""
-        self.page.evaluate("() => window.probe.watch('map')")
         lows = low + 2.0 * np.random.default_rng(2).random(times)
-        places = [[float(v), float(v + width)] for v in lows]
-        return self._latency("(v) => window.probe.window(...v)", places)
+        places = np.column_stack([lows, lows + width]).tolist()
+        return self._latency("map", "(v) => probe.window(...v)", places)
 
-    def _latency(self, code: str, values: list[Any]) -> Latency:
-        pairs = np.array([self.page.evaluate(code, value) for value in values], dtype=float)
-        return Latency(pairs[:, 0], pairs[:, 1])
+    def wheel_latency(self, plot: str, *, times: int = 20) -> Latency:
+        """Zoom in and out of a plot, a tick of the wheel at a time, each awaited.
+
+        What is timed begins with the browser's own wheel event.
+        """
+        place = self.place(plot)
+        x, y = place["left"] + 0.6 * place["width"], place["top"] + 0.5 * place["height"]
+        self.page.mouse.move(x, y)
+        self.page.wait_for_timeout(300)
+        self.page.evaluate("(name) => probe.watch(name)", plot)
+        rows = []
+        for number in range(times):
+            self.page.evaluate("() => probe.forget()")
+            self.page.mouse.wheel(0, -120 if number < times / 2 else 120)
+            self.page.wait_for_function("() => probe.inputs.length > 0")
+            rows.append(self.page.evaluate("() => probe.answer(probe.inputs[0], 400)"))
+            self.page.wait_for_timeout(100)
+        return Latency(*np.array(rows, dtype=float).T)
+
+    def _latency(self, plot: str, code: str, values: list[Any]) -> Latency:
+        self.page.evaluate("(name) => probe.watch(name)", plot)
+        rows = []
+        for value in values:
+            rows.append(self.page.evaluate(code, value))
+            self.page.wait_for_timeout(20)  # what the answer itself brings about is over
+        return Latency(*np.array(rows, dtype=float).T)
 
     def timed_drag(
-        self, plot: str, start: tuple[float, float], reach: float, *, seconds: float = 3.0
+        self,
+        plot: str,
+        start: tuple[float, float],
+        reach: tuple[float, float],
+        *,
+        seconds: float = 3.0,
     ) -> Drag:
-        """Drag to and fro along x for some seconds; count the plot's updates meanwhile."""
-        self.page.evaluate("(name) => window.probe.watch(name)", plot)
+        """Drag to and fro for some seconds; count what is painted in a plot meanwhile."""
+        self.page.evaluate("(name) => probe.watch(name)", plot)
         self.page.mouse.move(*start)
         self.page.mouse.down()
-        begin = self.page.evaluate("() => performance.now()")
-        now, step = begin, 0
-        while now - begin < seconds * 1000:
+        self.page.evaluate("() => { probe.forget(); window.wire.frames.length = 0; }")
+        begin, step = time.perf_counter(), 0
+        while time.perf_counter() - begin < seconds:
             step += 1
-            self.page.mouse.move(start[0] + reach * np.sin(step / 12), start[1])
-            now = self.page.evaluate("() => performance.now()")
-        self.page.wait_for_timeout(600)
+            x, y = np.sin(step / 12), np.sin(step / 17)
+            self.page.mouse.move(start[0] + reach[0] * x, start[1] + reach[1] * y)
+        self.page.wait_for_timeout(1000)
         self.page.mouse.up()
-        arrivals = np.array(self.page.evaluate("() => window.probe.arrivals"))
-        during = arrivals[(arrivals >= begin) & (arrivals <= now)]
-        return Drag(len(during) / seconds, float(arrivals.max() - now))
+        inputs, arrivals, paints, frames = (
+            np.array(values, dtype=float)
+            for values in self.page.evaluate(
+                "() => [probe.inputs, probe.arrivals, probe.paints, window.wire.frames]"
+            )
+        )
+        first, last = inputs[0], inputs[-1]
+        paints, frames = paints.reshape(-1, 2), frames.reshape(-1, 2)
+        during = paints[(paints[:, 1] >= first) & (paints[:, 0] <= last)]
+        # A paint that comes after new data shows them, however many came since the last one.
+        new = np.unique(np.searchsorted(paints[:, 0], arrivals[arrivals <= last]))
+        shown = np.searchsorted(paints[:, 0], arrivals[-1:])
+        span = (last - first) / 1000
+        return Drag(
+            updates_per_second=len(new) / span,
+            paints_per_second=len(during) / span,
+            moves_per_second=len(inputs) / span,
+            last_update_ms=float(paints[shown[0], 1] - last) if len(shown) else np.nan,
+            longest_pause_ms=float(np.diff(during[:, 1]).max(initial=0)),
+            bytes_per_second=float(frames[frames[:, 0] <= last, 1].sum() / span),
+        )

@@ -17,15 +17,26 @@ import dashboard
 
 
 class Server:
-    """`panel serve dashboard` in a process of its own."""
+    """`panel serve dashboard` in a process of its own.
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    Parameters
+    ----------
+    arguments : sequence of str
+        What it serves.
+    log : Path
+        Where it writes.
+    warm : bool
+        Whether it makes ready before the first visitor comes, as `maxrf serve` has it do.
+    """
+
+    def __init__(self, arguments: Sequence[str], log: Path, *, warm: bool = False) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.log = log
         folder = str(Path(dashboard.__file__).parent)
         command = [sys.executable, "-m", "panel", "serve", folder, "--port", str(self.port)]
+        command += ["--warm"] if warm else []
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
                 [*command, *(["--args", *arguments] if arguments else [])],

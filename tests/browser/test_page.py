@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.plots import scale_map
+from dashboard.scaling import scale_map
 from maxrf_core import Scan, open_scan
 
 from .driver import Driver

@@ -6,9 +6,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
+import numpy as np
 import pytest
+from bokeh.document import Document
+from panel.io.state import set_curdoc
 
 from dashboard.catalogue import Catalogue, CatalogueError, Entry, catalogue
+from dashboard.data import SharedScan, shared_scan
+from dashboard.page import ScanPage
 from maxrf_core import MaxrfError, convert_crono
 
 DEMO = Entry("demo", Path("demo.zipstore"), None, is_demo=True)
@@ -107,6 +113,66 @@ def test_a_folder_named_like_a_scan_is_not_one(touch: Touch) -> None:
     touch("old.h5/readme.txt")
     folder = touch("a.HDF5").parent
     assert list(listed(folder)) == ["a"]
+
+
+def test_a_folder_store_is_an_entry_by_itself_and_in_its_folder(touch: Touch) -> None:
+    """What a cluster writes, or was unpacked: named itself, or among others by its ending."""
+    store = touch("letter.zipstore/.zattrs").parent
+    plain = touch("unpacked/.zattrs").parent
+    assert listed(store) == {"letter": Entry("letter", store, None)}
+    assert listed(plain) == {"unpacked": Entry("unpacked", plain, None)}
+    assert list(listed(store.parent)) == ["letter"]
+    assert all(entry.is_converted for entry in listed(store, plain).values())
+
+
+URL = "https://user:secret@example.org/a/letter%20two.zipstore?signature=secret"
+
+
+def test_a_url_is_an_entry_under_its_last_name(touch: Touch) -> None:
+    """Nothing is asked of its server before somebody wants to see it."""
+    (entry,) = catalogue([URL], DEMO).values()
+    assert entry == Entry("letter two", URL, None)
+    assert entry.is_converted
+    touch("letter two.zipstore")
+    assert list(catalogue([URL, str(touch("letter two.zipstore")), URL], DEMO)) == [
+        "letter two",
+        "letter two (2)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("s3://bucket/scans/letter.zipstore", "letter"),
+        ("https://example.org/scans/letter/", "letter"),
+        ("https://user:secret@example.org/?key=secret", "example.org"),
+    ],
+)
+def test_the_name_of_a_url_tells_no_secret(url: str, name: str) -> None:
+    """It stands in the address and on the page."""
+    assert list(catalogue([url], DEMO)) == [name]
+
+
+def test_a_scan_by_url_is_opened_as_any_other(shared: SharedScan) -> None:
+    """Once for all visitors, under the name of its file."""
+    files = fsspec.filesystem("memory")
+    files.put(str(shared.scan.filename), "/catalogue/letter.zipstore")
+    (entry,) = catalogue(["memory://catalogue/letter.zipstore"], DEMO).values()
+    opened = shared_scan(entry.zipstore)
+    assert opened is shared_scan(entry.zipstore)
+    assert opened.name == "letter"
+    np.testing.assert_array_equal(opened.scan.energy_map(6, 7), shared.scan.energy_map(6, 7))
+    opened.scan.close()
+    files.rm("/catalogue", recursive=True)
+
+
+def test_a_visitor_chooses_only_among_what_was_named(shared: SharedScan) -> None:
+    """A URL in the address is no scan here, so the server asks nobody for it."""
+    entries = catalogue([str(shared.scan.filename), URL], DEMO)
+    for asked in ("http://127.0.0.1:1/private.zipstore", URL, "/etc/passwd"):
+        with set_curdoc(Document()):
+            page = ScanPage(entries, {"scan": asked})
+        assert page._entry is entries[shared.scan.filename.stem]
 
 
 def test_a_link_that_leads_nowhere_is_not_a_scan(touch: Touch) -> None:

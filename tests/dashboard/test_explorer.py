@@ -21,10 +21,11 @@ import pytest
 from bokeh.models import ColorBar, LogScale
 from visitor import MAX, RAW, SMOOTH, SUM, Visitor, served, show, until
 
-from dashboard import Explorer, ViewState, energymap
+from dashboard import Explorer, ViewState
 from dashboard.data import SharedScan
 from dashboard.explorer import notice_of
-from dashboard.plots import comb, counts_range, scale_map
+from dashboard.plots import comb, counts_range
+from dashboard.scaling import scale_map
 from dashboard.theme import palette
 from maxrf_core import METHODS, MaxrfError, ParameterError, Scan, ZipstoreError
 
@@ -326,19 +327,6 @@ def test_the_picture_lies_on_the_grid(explorer: Explorer, visitor: Visitor) -> N
     left, bottom, right, top = explorer.shared.scan.grid.bounds
     assert (data["x"][0], data["y"][0]) == (left, bottom)
     assert (data["dw"][0], data["dh"][0]) == pytest.approx((right - left, top - bottom))
-
-
-def test_a_large_map_is_sent_without_its_values(
-    shared: SharedScan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The hover would cost four times the picture."""
-    monkeypatch.setattr(energymap, "_HOVER_CELLS", 100)
-    explorer = Explorer(shared)
-    visitor = show(explorer.energy_map)
-    state_of(explorer, window=(3.516, 3.85))
-    assert "value" not in visitor.source("map", "Image").data
-    scaled = scale_map(expected_map(explorer), explorer.state.clip)
-    np.testing.assert_array_equal(visitor.image(), scaled.levels)
 
 
 # --- lines and axes -------------------------------------------------------------------------
@@ -949,25 +937,6 @@ def test_a_drag_on_a_server_computes_no_map_for_a_window_that_never_was(
 
     asyncio.run(scenario())
     assert computed == [(10.4, 10.8)]
-
-
-def test_a_zoom_on_a_server_draws_the_positions_anew(shared: SharedScan) -> None:
-    """The picture of the new range replaces the old one, at the new place."""
-
-    async def scenario() -> None:
-        async with served(lambda: Explorer(shared)) as session:
-            before = session.source("positions", "ImageRGBA").data["dw"][0]
-            x, y = shared.scan.positions[100]
-            ranges = {"x0": x - 900, "x1": x + 900, "y0": y - 700, "y1": y + 700}
-            await session.do(lambda: session.zoom("positions", **ranges))
-            await until(lambda: session.source("positions", "ImageRGBA").data["dw"][0] != before)
-            data = session.source("positions", "ImageRGBA").data
-            assert data["x"][0] <= x - 900
-            assert data["x"][0] + data["dw"][0] >= x + 900
-            assert data["dw"][0] < before
-            assert np.any(np.asarray(data["image"][0]))
-
-    asyncio.run(scenario())
 
 
 def test_a_visitor_who_left_is_forgotten(shared: SharedScan) -> None:

@@ -25,7 +25,14 @@ from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketHandler, websocket_connect
 from visitor import served, until
 
-from dashboard.tuning import LIVE_DEBOUNCE_MS, live, quick_zoom, tune, without_busy_bar
+from dashboard.tuning import (
+    LIVE_DEBOUNCE_MS,
+    before_connecting,
+    live,
+    quick_zoom,
+    tune,
+    without_busy_bar,
+)
 
 STOCK_DEBOUNCE_MS = 50
 
@@ -135,6 +142,8 @@ def test_a_visitors_websocket_has_nagles_delay_switched_off() -> None:
         stream = connection._socket.ws_connection.stream
         option = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         browser.close()
+        while await browser.read_message() is not None:
+            pass  # until the socket is closed: else it would be found open in some later test
         await until(lambda: not server._tornado._clients)
         server.stop()
         server._http.stop()
@@ -163,6 +172,44 @@ def test_containers_keep_the_sizing_they_were_given() -> None:
     assert pn.config.respect_explicit_sizing is True
     column = pn.Column(pn.Column(sizing_mode="stretch_both"), sizing_mode="stretch_width")
     assert column.get_root().sizing_mode == "stretch_width"
+
+
+def test_panel_puts_changes_off_before_a_browser_connects() -> None:
+    """If it does so no more, `before_connecting` can go."""
+
+    async def scenario() -> bool:
+        async with served(lambda: pn.Column(pn.pane.HTML("first"))) as session:
+            pn.state._connected.pop(session.document, None)  # as before its browser connects
+
+            def change() -> bool:
+                session.shown[:] = [pn.pane.HTML("a later thing")]
+                return "a later thing" in str(session.document.to_json(deferred=False))
+
+            at_once = await session.do(change)
+            await until(lambda: "a later thing" in str(session.document.to_json(deferred=False)))
+            return at_once
+
+    assert asyncio.run(scenario()) is False
+
+
+def test_changes_before_a_browser_connects_are_made_at_once() -> None:
+    """What a browser is given when it asks then is the whole page."""
+
+    async def scenario() -> bool:
+        async with served(lambda: pn.Column(pn.pane.HTML("first"))) as session:
+            connected = pn.state._connected
+            connected.pop(session.document, None)
+
+            def change() -> bool:
+                with before_connecting(session.document):
+                    session.shown[:] = [pn.pane.HTML("a later thing")]
+                    return "a later thing" in str(session.document.to_json(deferred=False))
+
+            at_once = await session.do(change)
+            assert session.document not in connected
+            return at_once
+
+    assert asyncio.run(scenario()) is True
 
 
 @pytest.fixture

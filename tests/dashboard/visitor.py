@@ -75,6 +75,16 @@ class Visitor:
         """Return the map's levels as they are sent, row 0 at the bottom."""
         return np.asarray(self.source("map", "Image").data["image"][0])
 
+    def picture(self, name: str) -> tuple[npt.NDArray, tuple[float, ...]]:
+        """Return the levels of a plot's picture, row 0 at the bottom, and its outer edges."""
+        data = self.source(name, "Image").data
+        x, y, width, height = (data[column][0] for column in ("x", "y", "dw", "dh"))
+        return np.asarray(data["image"][0]), (x, y, x + width, y + height)
+
+    def answer(self) -> dict[str, Any]:
+        """Return what the server last told of the place under the pointer on the map."""
+        return {name: values[0] for name, values in self.source("map", "Scatter", 1).data.items()}
+
     def line(self, number: int) -> tuple[npt.NDArray, npt.NDArray]:
         """Return energies and counts of a line of the spectrum plot."""
         data = self.source("spectrum", "Line", number).data
@@ -125,6 +135,14 @@ class Visitor:
         self.change(plot.y_range, start=y0, end=y1)
         ranges = {"x0": x0, "x1": x1, "y0": y0, "y1": y1}
         self._send(_event("rangesupdate", model={"id": plot.id}, **ranges))
+
+    def lay_out(self, name: str, width: int, height: int) -> None:
+        """Tell how many pixels the frame of a plot has."""
+        self.change(self.figure(name), inner_width=width, inner_height=height)
+
+    def point(self, name: str, x: float | None, y: float | None) -> None:
+        """Move the pointer to a place of a plot."""
+        self.gesture(name, "mousemove", x, y)
 
     def change(self, model: Model, **properties: Any) -> None:
         """Change properties of a model in one message, one after the other."""
