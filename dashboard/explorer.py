@@ -182,7 +182,7 @@ class Explorer(Viewer):
         key = pn.pane.HTML(
             self.positions.key,
             margin=(2, 10),
-            styles={"font-size": "12px", "white-space": "nowrap"},
+            styles={"font-size": "11px", "white-space": "nowrap"},
         )
         return pn.Row(key, self.positions.readout, sizing_mode="stretch_width", margin=0)
 

@@ -40,7 +40,7 @@ class MotorPositionsView(ZoomableView):
             self._picked(),
             margin=(2, 10),
             sizing_mode="stretch_width",
-            styles={"font-size": "12px", "white-space": "nowrap"},
+            styles={"font-size": "11px", "white-space": "nowrap"},
         )
         self._latest = Latest(self._under_pointer, self._show_readout, self._fail)
         self._tapped: tuple[float, float] = (0.0, 0.0)
@@ -53,7 +53,7 @@ class MotorPositionsView(ZoomableView):
         left_out = self.scan.n_spectra - used
         dot = '<span style="color: {}">●</span>'
         return (
-            f"{dot.format(COLOURS['selected'])} {used:,} in the vendor's map &nbsp; "
+            f"{dot.format(COLOURS['selected'])} {used:,} in vendor's map &nbsp; "
             f"{dot.format(COLOURS['measured'])} {left_out:,} left out"
         )
 

@@ -10,7 +10,7 @@ import panel as pn
 import pytest
 from visitor import Session, served, until
 
-from dashboard.latest import Latest
+from dashboard.latest import Latest, Settled
 
 
 class Bench:
@@ -208,3 +208,55 @@ def test_a_visitor_who_leaves_during_a_computation_leaves_nothing_running() -> N
         await until(lambda: asyncio.all_tasks() <= others)
 
     assert in_session(scenario).shown == []
+
+
+# --- what waits -----------------------------------------------------------------------------
+
+
+def test_a_result_waits_until_there_is_room_for_it() -> None:
+    """And the newest one follows: what came meanwhile is dropped."""
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        room = asyncio.Event()
+        asked: list[object] = []
+
+        async def ready(document: object) -> None:
+            asked.append(document)
+            await room.wait()
+
+        bench.latest = Latest(bench._compute, bench.shown.append, bench.failed.append, ready=ready)
+        await session.do(lambda: bench.want(1))
+        await until(lambda: asked)
+        for state in range(2, 12):
+            await session.do(lambda state=state: bench.want(state))
+        assert bench.shown == []
+        room.set()
+        await until(lambda: 11 in bench.shown)
+        assert set(asked) == {session.document}
+
+    assert in_session(scenario).shown == [1, 11]
+
+
+def test_settled_acts_once_when_requests_have_ceased() -> None:
+    """A drag of a second is one act, after its end."""
+    acts: list[bool] = []
+
+    async def scenario(_bench: Bench, session: Session) -> None:
+        settled = Settled(lambda: acts.append(pn.state.curdoc is session.document), 40)
+        for _ in range(30):
+            await session.do(settled.request)
+            await asyncio.sleep(0.002)
+        assert acts == []
+        await until(lambda: acts)
+        await session.do(settled.request)
+        await until(lambda: len(acts) == 2)
+
+    in_session(scenario)
+    assert acts == [True, True]
+
+
+def test_settled_acts_at_once_outside_a_session() -> None:
+    """In a notebook the next line of a cell sees what was done."""
+    acts: list[int] = []
+    Settled(lambda: acts.append(1), 10_000).request()
+    assert acts == [1]
