@@ -23,11 +23,13 @@ from maxrf_core.smoothing import smooth_spectra
 
 from .cloud import PositionCloud
 
-__all__ = ["Line", "SharedScan", "shared_scan"]
+__all__ = ["KEPT_OPEN", "Line", "SharedScan", "shared_scan"]
 
 T = TypeVar("T")
 
-_KEPT_OPEN = 4
+KEPT_OPEN = 4
+"""Scans that stay open when nobody looks at them."""
+
 _PEAKS_TRIED = 12
 _LINES_FROM_KEV = 1.0  # below lie the zero peak and lines that air absorbs
 
@@ -214,7 +216,7 @@ class SharedScan:
 
 
 _open: weakref.WeakValueDictionary[tuple[str, int, int], SharedScan] = weakref.WeakValueDictionary()
-_recent: deque[SharedScan] = deque(maxlen=_KEPT_OPEN)
+_recent: deque[SharedScan] = deque(maxlen=KEPT_OPEN)
 _lock = threading.Lock()
 _opening: dict[str, threading.Lock] = {}
 

@@ -6,7 +6,7 @@ import asyncio
 import html
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -20,12 +20,13 @@ from panel.io.state import set_curdoc
 
 from maxrf_core import Grid, MaxrfError
 from maxrf_core.demo import demo_paths
+from maxrf_core.location import is_url
 
 from .address import decode, encode, read_query
 from .catalogue import Catalogue, Entry, catalogue
 from .cloud import PositionCloud
 from .conversion_card import ConversionCard
-from .data import SharedScan, shared_scan
+from .data import KEPT_OPEN, SharedScan, shared_scan
 from .explorer import Explorer, default_state, notice_of
 from .pixels import View
 from .scaling import scale_map
@@ -36,6 +37,12 @@ from .tuning import before_connecting, without_busy_bar
 __all__ = ["ScanPage", "page_for"]
 
 _SETTLED_MS = 300
+
+_SCRIPTS_S = 0.15
+"""How long a browser may fetch its scripts before its page is drawn, which holds up the server."""
+
+_PATIENCE_S = 1.5
+"""How long a browser is kept waiting for a page with the scan on it; then it gets one without."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +73,10 @@ if (!window.maxrf_history) {
 """
 
 
+_Look = tuple[Explorer, dict[str, Any]]
+"""The views of a visitor, and the view of a visitor without a query."""
+
+
 def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     """Return the page of one visitor.
 
@@ -86,7 +97,10 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     except MaxrfError as error:
         logger.exception("the page could not start")
         return failure_page(str(error))
-    warm_up(next(iter(entries.values())))
+    if _is_serving():
+        warm_up(next(iter(entries.values())))
+    else:
+        rehearse(list(entries.values()))
     return ScanPage(entries, query).page
 
 
@@ -100,24 +114,44 @@ def warm_up_drawing() -> None:
     scaled.seen(Grid(0, 0, 0.004, 0.005, 400, 500), view)
 
 
+def rehearse(entries: Sequence[Entry]) -> None:
+    """Make ready before anybody comes, under ``panel serve --warm``.
+
+    That is, the scans on this machine that are kept open, and a whole page: the first that a
+    process draws takes three times as long as the others.
+    """
+    opened = _make_ready([entry for entry in entries if not is_url(entry.zipstore)])
+    for shared in opened[:1]:
+        Explorer(shared).views().get_root(Document())
+
+
 @cache
 def warm_up(entry: Entry) -> threading.Thread:
-    """Compile and open what the first visitor would wait for, once a process, in a thread.
-
-    Under ``panel serve --warm`` that is before anybody comes.
-    """
-
-    def run() -> None:
-        warm_up_drawing()
-        if entry.is_converted:
-            try:
-                _prepared(entry)
-            except MaxrfError as error:
-                logger.warning("%s: %s", entry.name, error)  # the page says it to each visitor
-
-    thread = threading.Thread(target=run, name="warm-up", daemon=True)
+    """Make ready in a thread, once a process, when the first visitor is there already."""
+    thread = threading.Thread(target=_make_ready, args=([entry],), name="warm-up", daemon=True)
     thread.start()
     return thread
+
+
+def _make_ready(entries: Sequence[Entry]) -> list[SharedScan]:
+    """Open what can be opened; of the others the page says to each visitor what is wrong."""
+    warm_up_drawing()
+    opened = []
+    for entry in [entry for entry in entries if entry.is_converted][:KEPT_OPEN]:
+        try:
+            opened.append(_prepared(entry))
+        except MaxrfError as error:
+            logger.warning("%s: %s", entry.name, error)
+    return opened
+
+
+def _is_serving() -> bool:
+    """Return whether the server runs already: under ``--warm`` a page is made before it does."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def failure_page(sentence: str) -> pmui.Page:
@@ -217,18 +251,37 @@ class ScanPage:
         """
         query, document = dict(self._query), self._document
 
-        @without_document_lock
         async def begin() -> None:
-            try:
-                explorer, defaults = await asyncio.to_thread(self._look, entry, query)
-                show = partial(self._show, entry, explorer, defaults)
-            except Exception as error:  # noqa: BLE001 - logged and shown
-                show = partial(self._lament, entry, error)
-            document.add_next_tick_callback(partial(_before_or_after_connecting, document, show))
+            """Have the page ready before its browser asks; who holds the lock makes it wait."""
+            looking = asyncio.ensure_future(asyncio.to_thread(self._look, entry, query))
+            if _is_asked_for(document):
+                document.add_next_tick_callback(partial(finish, looking))
+                return
+            await asyncio.sleep(_SCRIPTS_S)
+            await asyncio.wait([looking], timeout=_PATIENCE_S - _SCRIPTS_S)
+            if looking.done():
+                with before_connecting(document):
+                    await self._show_or_lament(entry, looking)
+            else:
+                document.add_next_tick_callback(partial(finish, looking))
+
+        @without_document_lock
+        async def finish(looking: asyncio.Future[_Look]) -> None:
+            await asyncio.wait([looking])
+
+            async def show() -> None:
+                with set_curdoc(document):
+                    await self._show_or_lament(entry, looking)
+
+            def when_loaded() -> None:
+                document.add_next_tick_callback(show)
+
+            with set_curdoc(document):
+                pn.state.onload(when_loaded)
 
         document.add_next_tick_callback(begin)
 
-    def _look(self, entry: Entry, query: Mapping[str, str]) -> tuple[Explorer, dict[str, Any]]:
+    def _look(self, entry: Entry, query: Mapping[str, str]) -> _Look:
         """Return the views of a visitor and the view that they would have without a query."""
         shared = _prepared(entry)
         state = default_state(shared)
@@ -240,33 +293,33 @@ class ScanPage:
         state.param.update(**values, notice=" ".join(notices))
         return Explorer(shared, state=state), defaults
 
-    async def _lament(self, entry: Entry, error: Exception) -> None:
-        """Say why a scan cannot be shown."""
+    async def _show_or_lament(self, entry: Entry, looking: asyncio.Future[_Look]) -> None:
+        """Show a scan that was looked at, or say why it cannot be shown."""
         if self._entry is not entry:
             return
-        logger.error("%s could not be shown", entry.zipstore, exc_info=error)
+        try:
+            await self._show(entry, *looking.result())
+        except Exception as error:  # noqa: BLE001 - logged and shown
+            self._lament(entry, error)
+
+    def _lament(self, entry: Entry, error: Exception) -> None:
+        logger.error("%s could not be shown", entry.name, exc_info=error)
         self._main[:] = [_card(f"{entry.name} cannot be shown", _sentence(error))]
         if entry.source is not None:
             self._main.append(ConversionCard(entry, self._converted, overwrite=True))
 
     async def _show(self, entry: Entry, explorer: Explorer, defaults: dict[str, Any]) -> None:
         """Show the views of a scan, one after the other: others may be served in between."""
-        if self._entry is not entry:
-            return
-        try:
-            layout = explorer.views()
-            plots = [(pane, pane.object) for pane in layout.select(pn.pane.HoloViews)]
-            for pane, _ in plots:
-                pane.object = None
-            self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
-            self._controls[:] = [explorer.controls()]
-            self._main[:] = [notice_of(explorer.state), layout]
-            for pane, plot in plots:
-                await asyncio.sleep(0)
-                pane.object = plot
-        except Exception as error:  # noqa: BLE001 - logged and shown
-            await self._lament(entry, error)
-            return
+        layout = explorer.views()
+        plots = [(pane, pane.object) for pane in layout.select(pn.pane.HoloViews)]
+        for pane, _ in plots:
+            pane.object = None
+        self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
+        self._controls[:] = [explorer.controls()]
+        self._main[:] = [notice_of(explorer.state), layout]
+        for pane, plot in plots:
+            await asyncio.sleep(0)
+            pane.object = plot
         self._shared, self._state, self._defaults = explorer.shared, explorer.state, defaults
         self._state.param.watch(lambda *_: self._write_address_soon(), list(defaults))
         pn.state.onload(explorer.shared.prepare_picking)
@@ -310,29 +363,10 @@ class ScanPage:
             pn.state.location.search = encode(self._state, self._entry.name)
 
 
-def _before_or_after_connecting(
-    document: Document, show: Callable[[], Awaitable[None]]
-) -> Awaitable[None] | None:
-    """Let a page be changed before its browser asks for it, or when it is there; not between.
-
-    Call it with the document's lock, which is held until what it returns is done.
-    """
-
-    async def show_before() -> None:
-        with before_connecting(document):
-            await show()
-
-    async def show_after() -> None:
-        with set_curdoc(document):
-            await show()
-
+def _is_asked_for(document: Document) -> bool:
+    """Return whether a browser has the page of a document, or waits for it."""
     context = document.session_context
-    if context is None:
-        return None  # the page was closed meanwhile
-    if context.session.connection_count == 0:
-        return show_before()
-    pn.state.onload(partial(document.add_next_tick_callback, show_after))
-    return None
+    return context is not None and context.session.connection_count > 0
 
 
 def _view_of(state: ViewState) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import panel as pn
 import pytest
-from bokeh.server.session import ServerSession
 from visitor import Session, served, until
 
 from dashboard import data, page
@@ -52,11 +51,13 @@ def visit(
     entries: Entries,
     scenario: Callable[[Session], Awaitable[None]],
     query: dict[str, str] | None = None,
+    while_loading: Callable[[Session], Awaitable[None]] | None = None,
 ) -> None:
     """Play a scenario of somebody before a page of some scans."""
 
     async def play() -> None:
-        async with served(lambda: ScanPage(entries, query or {}).page) as session:
+        made = partial(ScanPage, entries, query or {})
+        async with served(lambda: made().page, while_loading=while_loading) as session:
             await scenario(session)
 
     asyncio.run(play())
@@ -100,7 +101,7 @@ def test_a_scan_that_cannot_be_opened_says_so(
         assert session.figures() == []
 
     visit(entries, scenario, {"scan": "broken"})
-    assert "broken.zipstore could not be shown" in caplog.text
+    assert "broken could not be shown" in caplog.text
 
 
 def test_the_others_go_on_while_a_scan_is_opened(
@@ -203,32 +204,61 @@ def test_a_page_is_whole_when_its_browser_asks_for_it(
     visit(entries, scenario)
 
 
+def test_a_browser_that_asks_early_waits_for_the_scan(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came in pieces would be laid out twice."""
+    began = threading.Event()
+    opened = ScanPage._look
+
+    def slower(shown: ScanPage, *arguments: Any) -> Any:
+        began.set()
+        time.sleep(2 * page._SCRIPTS_S)
+        return opened(shown, *arguments)
+
+    async def connecting(session: Session) -> None:
+        await until(began.is_set)
+        assert session.figures() == []
+        assert await session.do(session.figures) == ["map", "positions", "spectrum"]
+
+    monkeypatch.setattr(ScanPage, "_look", slower)
+    visit(entries, has_plots, while_loading=connecting)
+
+
 def test_a_page_that_was_asked_for_is_changed_when_its_browser_has_it(
     entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not before: what changes in between would never be seen."""
+    """A scan that takes too long: what changes before the browser is ready is never seen."""
+    gate, began = threading.Event(), threading.Event()
+    opened, show = ScanPage._look, ScanPage._show
     shown: list[bool] = []
 
-    async def show() -> None:
-        shown.append(bool(pn.state._connected.get(pn.state.curdoc)))
+    def slow(page: ScanPage, *arguments: Any) -> Any:
+        began.set()
+        assert gate.wait(20)
+        return opened(page, *arguments)
+
+    async def remember(page: ScanPage, *arguments: Any) -> None:
+        shown.append(bool(pn.state._connected.get(page._document)))
+        await show(page, *arguments)
+
+    async def connecting(session: Session) -> None:
+        await until(began.is_set)
+        assert await session.do(session.figures) == []  # it gets a page that says "Opening"
+        assert "Opening one" in texts(session)
+        gate.set()
+        for _ in range(100):
+            await asyncio.sleep(0.002)
+        assert shown == []
 
     async def scenario(session: Session) -> None:
         await has_plots(session)
-        document = session.document
-        for known in (pn.state._connected, pn.state._loaded):
-            known.pop(document, None)
-        with monkeypatch.context() as asked_for:
-            asked_for.setattr(ServerSession, "connection_count", 1)
-            begin = partial(page._before_or_after_connecting, document, show)
-            await session.do(lambda: document.add_next_tick_callback(begin))
-            for _ in range(20):
-                await asyncio.sleep(0.002)
-        assert shown == []
-        await session.do(lambda: pn.state._on_load(document))
-        await until(lambda: shown)
         assert shown == [True]
 
-    visit(entries, scenario)
+    monkeypatch.setattr(page, "_PATIENCE_S", page._SCRIPTS_S)
+    monkeypatch.setattr(ScanPage, "_look", slow)
+    monkeypatch.setattr(ScanPage, "_show", remember)
+    visit(entries, scenario, while_loading=connecting)
 
 
 def test_a_visitor_who_left_while_a_scan_was_opened_is_shown_nothing(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -216,7 +216,12 @@ class Session(Visitor):
 
 
 @asynccontextmanager
-async def served(build: Callable[[], Any], query: str = "") -> AsyncIterator[Session]:
+async def served(
+    build: Callable[[], Any],
+    query: str = "",
+    *,
+    while_loading: Callable[[Session], Awaitable[None]] | None = None,
+) -> AsyncIterator[Session]:
     """Yield a visitor of an application on this event loop; they leave at the end.
 
     Panel makes the application and Bokeh the session, as for a visitor from outside.
@@ -227,6 +232,8 @@ async def served(build: Callable[[], Any], query: str = "") -> AsyncIterator[Ses
         Returns what the visitor gets to see; called as main.py is, with the document current.
     query : str
         The address after the question mark.
+    while_loading : callable, optional
+        What happens before the browser tells that it has the page.
     """
     built: list[Any] = []
 
@@ -241,6 +248,8 @@ async def served(build: Callable[[], Any], query: str = "") -> AsyncIterator[Ses
     request = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "localhost"}))
     server = await context.create_session_if_needed(ID("visitor"), request)
     session = Session(server, context, built[0])
+    if while_loading is not None:
+        await while_loading(session)
     await session.do(lambda: session._send(_event("document_ready")))
     try:
         yield session
