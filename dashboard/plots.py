@@ -83,15 +83,18 @@ if (!(w > 20 && h > 20)) return;
 const scale = Math.max((right - left) / w, (top - bottom) / h);
 const x = (left + right) / 2, y = (bottom + top) / 2;
 const first = !fig.tags.includes('fitted');
+// Nobody zoomed: what a reset shows is seen, and will be in the new frame.
+const at_home = [fig.x_range, fig.y_range].every(
+  (range) => range.start === range.reset_start && range.end === range.reset_end);
 const now_x = (fig.x_range.end - fig.x_range.start) / w;
 const now_y = (fig.y_range.end - fig.y_range.start) / h;
 const limits = [x - w * scale / 2, x + w * scale / 2, y - h * scale / 2, y + h * scale / 2];
 fig.x_range.setv({reset_start: limits[0], reset_end: limits[1]});
 fig.y_range.setv({reset_start: limits[2], reset_end: limits[3]});
-if (first) {
+if (first || at_home) {
   fig.x_range.setv({start: limits[0], end: limits[1]});
   fig.y_range.setv({start: limits[2], end: limits[3]});
-  fig.tags = [...fig.tags, 'fitted'];
+  if (first) fig.tags = [...fig.tags, 'fitted'];
 } else if (Math.abs(now_x / now_y - 1) > 1e-3) {
   // The frame changed its shape: keep the centre and what is in view, widen one axis.
   const kept = Math.max(now_x, now_y);

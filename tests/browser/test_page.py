@@ -53,6 +53,34 @@ def test_equal_aspect_holds_through_zoom(page: Driver) -> None:
         assert ratio(plot) == pytest.approx(1, rel=1e-3)
 
 
+def test_a_frame_of_another_shape_shows_what_was_in_view(page: Driver) -> None:
+    """All of it where nobody zoomed, and the same middle where somebody did."""
+    home = page.place("map")
+    page.page.set_viewport_size({"width": 1700, "height": 760})
+    page.until(lambda: page.place("map")["width"] > 1.2 * home["width"])
+
+    def fits() -> bool:
+        place = page.place("map")
+        spans = [
+            np.ptp(place[axis]) / place[side] for axis, side in (("x", "width"), ("y", "height"))
+        ]
+        reset = page.page.evaluate("() => probe.plot('map').x_range.reset_start")
+        return abs(spans[0] / spans[1] - 1) < 1e-3 and place["x"][0] == pytest.approx(reset)
+
+    page.until(fits)
+    page.page.mouse.move(*page.to_page("map", *(np.mean(page.place("map")[axis]) for axis in "xy")))
+    page.page.mouse.wheel(0, -400)
+    page.until(lambda: np.ptp(page.place("map")["x"]) < 0.8 * np.ptp(home["x"]))
+    zoomed = page.place("map")
+    page.page.set_viewport_size({"width": 1280, "height": 800})
+    page.until(lambda: page.place("map")["width"] == home["width"])
+    page.page.wait_for_timeout(300)
+    for axis in "xy":
+        seen = page.place("map")[axis]
+        assert np.mean(seen) == pytest.approx(np.mean(zoomed[axis]), rel=1e-6)
+        assert np.ptp(seen) < 2.2 * np.ptp(zoomed[axis])
+
+
 def test_tap_on_a_position_shows_the_nearest_spectrum(page: Driver, scan: Scan) -> None:
     """The spectrum, its counts and both marks follow a tap on the motor positions."""
     wanted = 777
