@@ -106,11 +106,16 @@ if (first || at_home) {
 """
 
 
+_TICKS = "ticker.desired_num_ticks = Math.min(4, Math.max(1, Math.floor(cb_obj.inner_width / 80)))"
+
+
 def in_motor_steps(plot: figure) -> None:
-    """Write the numbers of both axes out, with few enough ticks to be read."""
+    """Write the numbers of both axes out, with few enough ticks to be read, on a phone as well."""
     for axis in plot.axis:
         axis.formatter = NumeralTickFormatter(format="0,0")
         axis.ticker = BasicTicker(desired_num_ticks=4)
+    fewer = CustomJS(args={"ticker": plot.xaxis[0].ticker}, code=_TICKS)
+    plot.js_on_change("inner_width", fewer)
 
 
 def keep_aspect(plot: figure, bounds: tuple[float, float, float, float]) -> None:
