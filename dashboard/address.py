@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from maxrf_core import Grid
 from maxrf_core.interpolation import METHODS
+from maxrf_core.windows import BACKGROUNDS
 
 from .data import SharedScan
 from .state import MAX_SIGMA, ViewState
@@ -25,6 +26,11 @@ _KEYS = {
     "sigma": "sigma",
     "window": "window",
     "method": "method",
+    "layer": "layer",
+    "background": "background",
+    "rate": "per_second",
+    "zigzag": "correct_lag",
+    "follow": "follow_resolution",
     "smooth": "smooth_map",
     "colours": "colour_map",
     "clip": "clip",
@@ -104,6 +110,11 @@ def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
         "sigma": lambda text: _number(text, 0.0, MAX_SIGMA),
         "window": lambda text: _window(text, low, high),
         "method": lambda text: _choice(text, tuple(METHODS)),
+        "layer": lambda text: _choice(text, shared.layers),
+        "background": lambda text: _choice(text, BACKGROUNDS),
+        "rate": _switch if scan.live_times is not None else _off,
+        "zigzag": _switch,
+        "follow": _switch,
         "smooth": _switch,
         "colours": lambda text: _choice(text, COLOUR_MAPS),
         "clip": lambda text: _pair(text, 0.0, 100.0),
@@ -148,6 +159,10 @@ def _choice(text: str, choices: tuple[str, ...]) -> str:
 
 def _switch(text: str) -> bool:
     return _choice(text, ("0", "1")) == "1"
+
+
+def _off(text: str) -> bool:
+    return _choice(text, ("0",)) == "1"
 
 
 def _whole(text: str, below: int) -> int:

@@ -24,6 +24,11 @@ _FAINTEST, _SHADES = 150, 106
 
 _LARGEST_RADIUS = 5  # pixels
 
+_SMALLEST_EXTENT = 20  # pixels: a single row has some width, and a single position
+
+_CROWDED = 8
+"""A pixel with so many positions, and so many times as many as others, is most opaque."""
+
 POSITION_COLOURS = [
     f"{COLOURS[kind]}{_FAINTEST + shade:02x}" for kind in _KINDS for shade in range(_SHADES)
 ]
@@ -69,8 +74,8 @@ class PositionCloud:
         """Return the edges of the pixels that show what there is within some bounds.
 
         The plane is cut into the same pixels wherever a view lies: to pan shifts a picture,
-        it does not change it. A frame of one disc's radius is left around the outermost
-        positions.
+        it does not change it, for sizes and shades follow from the whole cloud. A frame of one
+        disc's radius is left around the outermost positions.
         """
         edges = []
         for axis, size in enumerate(pixel):
@@ -90,6 +95,12 @@ class PositionCloud:
         """
         return self._draw(self.needed(view.with_margin(), view.pixel), view)
 
+    def _in_a_pixel(self, n: int, pixel: tuple[float, float]) -> float:
+        """Return how many of n positions would lie in a pixel if they were spread evenly."""
+        left, bottom, right, top = self.extent
+        width, height = (right - left) / pixel[0], (top - bottom) / pixel[1]
+        return n / (max(width, _SMALLEST_EXTENT) * max(height, _SMALLEST_EXTENT))
+
     def _draw(self, bounds: Bounds, view: View) -> Picture:
         pixel = view.pixel
         left, bottom, right, top = bounds
@@ -104,14 +115,14 @@ class PositionCloud:
             # float32 may round an edge onto a position; one more row costs nothing.
             seen = frame.iloc[max(first - 1, 0) : last + 1]
             counts = canvas.points(seen, "x", "y", ds.count()).to_numpy()
-            total = int(counts.sum())
-            if total == 0:
+            if not counts.any():
                 continue
-            room = view.width * view.height / total
-            radius = min(math.floor(0.2 * math.sqrt(room)), _LARGEST_RADIUS)
+            in_a_pixel = self._in_a_pixel(len(frame), pixel)
+            radius = min(math.floor(0.2 / math.sqrt(in_a_pixel)), _LARGEST_RADIUS)
             if radius:
                 counts = spread(counts, radius)
-            _shade(counts, int(counts.max()), number * _SHADES + 1, shades, levels)
+            highest = max(_CROWDED, math.ceil(_CROWDED * in_a_pixel))
+            _shade(counts, highest, number * _SHADES + 1, shades, levels)
         return Picture(levels, bounds, pixel)
 
 
@@ -149,6 +160,7 @@ def _shade(
     for i in range(counts.shape[0]):
         for j in range(counts.shape[1]):
             if counts[i, j] > 0:
-                shade = max(shades[i, j], np.uint8(full * np.log1p(counts[i, j])))
+                shade = np.uint8(full * np.log1p(min(counts[i, j], highest)))
+                shade = max(shades[i, j], shade)
                 shades[i, j] = shade
                 levels[i, j] = first_level + shade

@@ -18,10 +18,13 @@ from scipy.spatial import cKDTree
 
 from maxrf_core import Roi, Scan, open_scan
 from maxrf_core.location import is_url
+from maxrf_core.resolution import REFERENCE_KEV, Resolution, fit_resolution
 from maxrf_core.schema import CHANNELS_PER_GROUP
-from maxrf_core.smoothing import smooth_spectra
+from maxrf_core.smoothing import sigma_to_fwhm, smooth_spectra
+from maxrf_core.thinning import MAX_SPECTRA, SigmaSuggestion, suggest_sigma
 
 from .cloud import PositionCloud
+from .layers import LAYERS, Asked
 
 __all__ = ["KEPT_OPEN", "Line", "SharedScan", "shared_scan"]
 
@@ -81,7 +84,7 @@ class SharedScan:
 
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
-        self._first: tuple[tuple, npt.NDArray[np.float32]] | None = None
+        self._first: tuple[Asked, npt.NDArray[np.float32]] | None = None
 
     @property
     def name(self) -> str:
@@ -185,13 +188,98 @@ class SharedScan:
         line = self.strongest_line
         return int(np.argmax(self.scan.window_counts(line.low_kev, line.high_kev)))
 
-    def energy_map(
-        self, window: tuple[float, float], method: str, sigma: float
-    ) -> npt.NDArray[np.float32]:
+    # --- maps ---------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What a map can show of this scan."""
+        known = self.scan.dead_time_fraction is not None
+        return tuple(name for name in LAYERS if known or name != "dead time")
+
+    def layer_map(self, asked: Asked) -> npt.NDArray[np.float32]:
         """Return a map. That of the first look, which every visitor asks for, is kept."""
-        if self._first is not None and self._first[0] == (window, method, sigma):
+        if self._first is not None and self._first[0] == asked:
             return self._first[1]
-        return self.scan.energy_map(*window, method=method, sigma=sigma)
+        sigma = self.smoothing(asked.sigma, follow_resolution=asked.follow_resolution)
+        return LAYERS[asked.layer].compute(self.scan, asked, sigma)
+
+    def cell_counts(self, asked: Asked, row: int, column: int) -> tuple[float, float]:
+        """Return counts of a cell in the window, and their standard error."""
+        return self.scan.cell_counts(
+            row,
+            column,
+            *asked.window,
+            method=asked.method,
+            sigma=self.smoothing(asked.sigma, follow_resolution=asked.follow_resolution),
+            per_second=asked.per_second,
+            background=asked.background,
+            lag=asked.lag,
+        )
+
+    def lag_corrected(self, correct: bool) -> float:
+        """Return the correction of the zigzag in periods: the scan's own, or none."""
+        return self.zigzag if correct else 0.0
+
+    @Once
+    def zigzag(self) -> float:
+        """Correction of the zigzag that a visitor may choose: the conversion's, or what is seen."""
+        scan = self.scan
+        if scan.lag_corrected or not scan.lag.is_significant:
+            return scan.lag_corrected
+        return scan.lag.periods
+
+    # --- the detector -------------------------------------------------------------------
+
+    @Once
+    def resolution(self) -> Resolution:
+        """Width of the detector's lines, from the scan's own."""
+        return fit_resolution(self.scan.energies, self.scan.total_spectrum)
+
+    @Once
+    def sigma_shape(self) -> npt.NDArray[np.float64]:
+        """How sigma grows with the detector's resolution, (c,): 1 at 5.895 keV."""
+        return self.resolution.sigma_channels(self.scan.energies, sigma=1.0)
+
+    @property
+    def detector_sigma(self) -> float:
+        """Sigma of the detector's own lines at 5.895 keV, in channels."""
+        width = float(self.resolution.fwhm_kev(REFERENCE_KEV)) / self.scan.kev_per_channel
+        return width / sigma_to_fwhm(1.0)
+
+    def suggest_sigma(
+        self,
+        spectrum: int | None,
+        cell: tuple[int, int] | None,
+        *,
+        method: str,
+        follow_resolution: bool,
+    ) -> SigmaSuggestion:
+        """Return the sigma that the counts themselves ask for.
+
+        Parameters
+        ----------
+        spectrum, cell
+            Of one spectrum, or of those behind a cell; with neither, of a sample of the scan.
+        method : str
+            Interpolation of the cell.
+        follow_resolution : bool
+            Whether sigma is to grow with the detector's resolution.
+        """
+        scan = self.scan
+        if cell is not None:
+            chosen = np.sort(scan.operator(method).cell_weights(*cell)[0])
+        elif spectrum is not None:
+            chosen = np.array([spectrum])
+        else:
+            chosen = np.unique(np.linspace(0, scan.n_spectra - 1, MAX_SPECTRA).astype(np.int64))
+        shape = self.sigma_shape if follow_resolution else None
+        return suggest_sigma(scan.spectra(chosen), shape=shape)
+
+    def smoothing(
+        self, sigma: float, *, follow_resolution: bool
+    ) -> float | npt.NDArray[np.float64]:
+        """Return sigma in channels: the same in all, or one for each."""
+        return sigma * self.sigma_shape if follow_resolution and sigma > 0 else sigma
 
     def prepare(self) -> None:
         """Compute what every first look needs, side by side. Call it in a thread."""
@@ -201,8 +289,8 @@ class SharedScan:
             for other in waited_for:
                 other.result()
         line = self.strongest_line
-        look = ((line.low_kev, line.high_kev), self.scan.method, 0.0)
-        self._first = look, self.energy_map(*look)
+        look = Asked((line.low_kev, line.high_kev), self.scan.method, lag=self.scan.lag_corrected)
+        self._first = look, self.layer_map(look)
 
     @Once
     def energy_limits(self) -> tuple[float, float]:

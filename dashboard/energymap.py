@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from bokeh.models import (
     ColorBar,
     ColumnDataSource,
     CustomJSHover,
+    GlyphRenderer,
     HoverTool,
     LinearColorMapper,
 )
@@ -21,6 +23,7 @@ from bokeh.plotting import figure
 
 from .data import SharedScan
 from .latest import Latest
+from .layers import Asked
 from .pixels import Bounds, Picture, View, bounds_of, grid_bins
 from .plots import grid_with_margin, in_motor_steps, keep_aspect
 from .scaling import ScaledMap, scale_map
@@ -37,34 +40,21 @@ _WHOLE_CELLS = 65_536
 Of a larger one the browser gets what it can show, and asks for the value under the pointer.
 """
 
+_ANSWER = ("x", "y", "shown", "drawn", "counts")
+"""Columns of what the server tells of the cell under the pointer."""
+
 _TOOLTIP = """
 if (format === "cell") return Math.floor((value - start) / pitch).toFixed(0);
 if (format === "steps") return value.toLocaleString("en", {maximumFractionDigits: 0});
-const {x, y, counts, drawn} = answer.data;
+const {x, y, drawn, ...told} = answer.data;
 if (format === "drawn") return drawn[0];
 const here = Math.abs(special_vars.x - x[0]) < width && Math.abs(special_vars.y - y[0]) < height;
-return here ? counts[0] : "…";
+return here ? told[format][0] : "…";
 """
 """What a tooltip tells: the number of a row or column, motor steps, and what the server answered.
 
 An answer is shown only inside the cell whose centre it names.
 """
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a map is computed from."""
-
-    window: tuple[float, float]
-    method: str
-    sigma: float
-
-    @property
-    def title(self) -> str:
-        """What the map shows, in words."""
-        low, high = self.window
-        of = f", spectra smoothed by {self.sigma:g}" if self.sigma else ""
-        return f"{low:.3f}–{high:.3f} keV · {self.method}{of}"
 
 
 @dataclass(frozen=True)
@@ -94,10 +84,13 @@ class EnergyMapView(ZoomableView):
         self._asked = self._wanted()
         self._map = self._compute_map(self._asked)
         self._latest = Latest(self._compute, self._show, self._fail, ready=self._until_drawn)
+        self._errors = Latest(self._compute_error, self._show_error, self._fail)
         state.param.watch(
-            lambda *_: self._latest.request(), ["window", "method", "smooth_map", "clip"]
+            lambda *_: self._latest.request(),
+            ["window", "method", "layer", "background", "per_second", "correct_lag", "smooth_map"],
         )
-        state.param.watch(lambda *_: self._sigma_changed(), "sigma")
+        state.param.watch(lambda *_: self._latest.request(), "clip")
+        state.param.watch(lambda *_: self._sigma_changed(), ["sigma", "follow_resolution"])
         state.param.watch(lambda *_: self._show_palette(), "colour_map")
 
     # --- what is shown ------------------------------------------------------------------
@@ -116,11 +109,19 @@ class EnergyMapView(ZoomableView):
 
     def _wanted(self) -> Asked:
         state = self.state
-        return Asked(state.window, state.method, state.sigma if state.smooth_map else 0)
+        return Asked(
+            state.window,
+            state.method,
+            state.sigma if state.smooth_map else 0.0,
+            state.follow_resolution and state.smooth_map,
+            state.layer,
+            state.background,
+            state.per_second,
+            self.shared.lag_corrected(state.correct_lag),
+        )
 
     def _compute_map(self, asked: Asked) -> ScaledMap:
-        values = self.shared.energy_map(asked.window, asked.method, asked.sigma)
-        return scale_map(values, self.state.clip)
+        return scale_map(self.shared.layer_map(asked), self.state.clip)
 
     def _compute(self) -> Computed:
         asked = self._wanted()
@@ -163,7 +164,6 @@ class EnergyMapView(ZoomableView):
     def element(self) -> hv.Overlay:
         """Return the map as an 8-bit image, and the mark of what is picked."""
         picture = self._first_picture()
-        answer = ColumnDataSource({"x": [0.0], "y": [0.0], "counts": ["…"], "drawn": ["…"]})
         # HoloViews keeps row 0 of an image at the top, a scan at the bottom.
         left, bottom, right, top = picture.bounds
         image = hv.Image(picture.levels[::-1], bounds=(left, bottom, right, top), vdims=["image"])
@@ -171,12 +171,12 @@ class EnergyMapView(ZoomableView):
             cmap=palette(self.state.colour_map),
             clim=(1, 255),
             clipping_colors={"min": "#00000000", "NaN": "#00000000"},
-            tools=[self._hover(answer)],
+            tools=[],
             hooks=[self._keep("colours", "color_mapper")],
         )
 
         def equip(view: EnergyMapView, plot: Any) -> None:
-            view._equip(plot.state, picture, answer)
+            view._equip(plot.state)
 
         left, bottom, right, top = self.home
         return (image * self._marker()).opts(
@@ -193,19 +193,22 @@ class EnergyMapView(ZoomableView):
             hooks=[self._hook(equip)],
         )
 
-    def _hover(self, answer: ColumnDataSource) -> HoverTool:
+    def _hover(self, answer: ColumnDataSource, renderers: list[GlyphRenderer]) -> HoverTool:
+        """Return the tooltip of a cell: what the map shows, counts and their error."""
         grid = self.scan.grid
         left, bottom, _, _ = grid.bounds
         axes = {"x": (left, grid.dx), "y": (bottom, grid.dy)}
-        counts = [("counts", "@value{0,0.[00]}")]
+        shown = [("map", "@value{0,0.[00]}" if self._is_small else "$x{shown}")]
         if not self._is_small:
-            counts = [("counts", "$x{answer}"), ("colour", "$x{drawn}")]
+            shown.append(("colour", "$x{drawn}"))
         told = {"answer": answer, "width": grid.dx / 2, "height": grid.dy / 2}
         return HoverTool(
+            renderers=renderers,
             tooltips=[
                 ("cell", "row $y{cell}, column $x{cell}"),
                 ("x, y", "$x{steps}, $y{steps}"),
-                *counts,
+                *shown,
+                ("counts", "$x{counts}"),
             ],
             formatters={
                 f"${axis}": CustomJSHover(
@@ -215,12 +218,13 @@ class EnergyMapView(ZoomableView):
             },
         )
 
-    def _equip(self, plot: figure, picture: Picture, answer: ColumnDataSource) -> None:
+    def _equip(self, plot: figure) -> None:
         if plot in self._each("figure"):
             return
         self._remember("figure", plot)
         plot.tags = [*plot.tags, "map"]
-        screen = self._watch(plot, picture)
+        plot.title.text = self.title
+        screen = self._watch(plot)
         in_motor_steps(plot)
         keep_aspect(plot, self.home)
         # The image's own mapper stays at 1 to 255; this one shows the true limits, so that
@@ -228,25 +232,24 @@ class EnergyMapView(ZoomableView):
         mapper = LinearColorMapper(
             palette=palette(self.state.colour_map), low=self._map.low, high=self._map.high
         )
-        self._remember("limits", mapper)
-        plot.add_layout(
-            ColorBar(
-                color_mapper=mapper,
-                ticker=BasicTicker(desired_num_ticks=5),
-                title="counts",
-                width=12,
-                padding=4,
-                title_text_font_size="9pt",
-            ),
-            "right",
+        self._remember("colour bar", mapper)
+        bar = ColorBar(
+            color_mapper=mapper,
+            ticker=BasicTicker(desired_num_ticks=5),
+            title=self._asked.unit,
+            width=12,
+            padding=4,
+            title_text_font_size="9pt",
         )
+        plot.add_layout(bar, "right")
         plot.on_event(Tap, self._tap)
-        if not self._is_small:
-            # Painted on the layer above the picture, and invisible: the answer repaints that
-            # layer alone, and the hover tool writes its tooltip anew after each repaint.
-            plot.scatter("x", "y", source=answer, level="overlay", alpha=0)
-            screen.listen(answer)
-            plot.on_event(MouseMove, self._point)
+        answer = ColumnDataSource({name: ["…"] for name in _ANSWER})
+        plot.add_tools(self._hover(answer, plot.renderers[:1]))
+        # Painted on the layer above the picture, and invisible: the answer repaints that
+        # layer alone, and the hover tool writes its tooltip anew after each repaint.
+        plot.scatter("x", "y", source=answer, level="overlay", alpha=0)
+        screen.keep(answer=answer, limits=mapper, bar=bar, title=plot.title)
+        plot.on_event(MouseMove, self._point)
 
     # --- gestures -----------------------------------------------------------------------
 
@@ -256,7 +259,7 @@ class EnergyMapView(ZoomableView):
             self.state.pick_cell(*cell)
 
     def _point(self, event: MouseMove) -> None:
-        """Tell the value of the cell under the pointer."""
+        """Tell the values of the cell under the pointer."""
         cell = self.scan.grid.cell_at(event.x, event.y) if is_inside(event) else None
         if cell is not None and cell != self._pointer:
             self._pointer = cell
@@ -268,8 +271,8 @@ class EnergyMapView(ZoomableView):
         if self._pointer is None:
             return
         row, column = self._pointer
-        grid, counts = self.scan.grid, self.values[row, column]
-        told = f"{counts:,.2f}".rstrip("0").rstrip(".") if np.isfinite(counts) else "no datum"
+        grid = self.scan.grid
+        shown = _number(float(self.values[row, column]))
         for screen in self._screens:
             across, up = (
                 size / pitch
@@ -277,17 +280,34 @@ class EnergyMapView(ZoomableView):
             )
             one = across * up < 1 + 1e-6
             drawn = "of the cell" if one else f"mean of {across:.1f} × {up:.1f} cells"
-            screen.tell(x=grid.x[column], y=grid.y[row], counts=told, drawn=drawn)
+            screen.tell(x=grid.x[column], y=grid.y[row], shown=shown, drawn=drawn, counts="…")
+        self._errors.request()
+
+    def _compute_error(self) -> tuple[tuple[int, int], str]:
+        """Return the cell under the pointer, and its counts with their standard error."""
+        row, column = self._pointer
+        counts, error = self.shared.cell_counts(self._asked, row, column)
+        unit = "/s" if self._asked.per_second else ""
+        told = _number(counts) if math.isnan(counts) else f"{counts:,.2f} ± {error:,.2f}{unit}"
+        return (row, column), told
+
+    def _show_error(self, answered: tuple[tuple[int, int], str]) -> None:
+        cell, counts = answered
+        if cell == self._pointer:
+            for screen in self._screens:
+                screen.tell(counts=counts)
+            self._push()
 
     def _show(self, computed: Computed) -> None:
+        self._succeed()
         self._asked, self._map = computed.asked, computed.scaled
         with self._together():
             for screen, picture in computed.pictures:
                 screen.show(picture, **self._columns(self._map, picture))
-            for mapper in self._each("limits"):
-                mapper.update(low=self._map.low, high=self._map.high)
-            for plot in self._each("figure"):
-                plot.title.text = self.title
+            for screen in self._screens:
+                screen.update("limits", low=self._map.low, high=self._map.high)
+                screen.update("title", text=self.title)
+                screen.update("bar", title=self._asked.unit)
             self._answer()
         self._refresh()  # a view may have moved while the map was computed
 
@@ -297,5 +317,12 @@ class EnergyMapView(ZoomableView):
 
     def _show_palette(self) -> None:
         with self._together():
-            for mapper in self._each("limits") + self._each("colours"):
+            for mapper in self._each("colour bar") + self._each("colours"):
                 mapper.palette = palette(self.state.colour_map)
+
+
+def _number(value: float) -> str:
+    """Return a value of a cell as text."""
+    if not math.isfinite(value):
+        return "no datum"
+    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -10,7 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.viewable import Viewer
 
-from maxrf_core import ParameterError, Scan
+from maxrf_core import Scan
 
 from .data import SharedScan, shared_scan
 from .energymap import EnergyMapView
@@ -20,6 +20,7 @@ from .state import ViewState
 from .text import as_text
 from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
 from .tuning import live, tune
+from .view import check_picks
 
 __all__ = ["Explorer", "extension"]
 
@@ -80,14 +81,29 @@ class Explorer(Viewer):
         return pn.Column(
             _heading("Energy window"),
             *self._window_controls(),
+            pmui.Select.from_param(self.state.param.background, size="small", **_WHOLE),
             _heading("Map"),
+            pmui.Select.from_param(
+                self.state.param.layer, options=list(self.shared.layers), size="small", **_WHOLE
+            ),
             pmui.Select.from_param(self.state.param.method, size="small", **_WHOLE),
-            pmui.Switch.from_param(self.state.param.smooth_map, **_WHOLE),
+            *self._switches(),
             pmui.Select.from_param(self.state.param.colour_map, size="small", **_WHOLE),
             live(pmui.RangeSlider.from_param(self.state.param.clip, step=0.5, **_WHOLE)),
             sizing_mode="stretch_width",
             margin=(0, 12),
         )
+
+    def _switches(self) -> list[pn.viewable.Viewable]:
+        """Return the switches of the map that this scan has a use for."""
+        parameters, scan = self.state.param, self.shared.scan
+        switches = [pmui.Switch.from_param(parameters.smooth_map, **_WHOLE)]
+        if scan.live_times is not None:
+            switches.append(pmui.Switch.from_param(parameters.per_second, **_WHOLE))
+        if self.shared.zigzag:
+            label = f"Correct zigzag ({scan.lag.text})"
+            switches.append(pmui.Switch.from_param(parameters.correct_lag, label=label, **_WHOLE))
+        return switches
 
     def _window_controls(self) -> list[pn.viewable.Viewable]:
         """Return a chooser of the file's ROIs and two fields, kept equal to the window."""
@@ -228,22 +244,8 @@ def default_state(shared: SharedScan) -> ViewState:
         window=(line.low_kev, line.high_kev),
         spectrum=shared.brightest_spectrum,
         method=shared.scan.method,
+        correct_lag=bool(shared.scan.lag_corrected),
     )
-
-
-def check_picks(shared: SharedScan, state: ViewState) -> None:
-    """Hold a state's picks to what the scan has.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such spectrum or cell.
-    """
-    if state.spectrum >= shared.scan.n_spectra:
-        msg = f"there is no spectrum {state.spectrum}; expected 0 to {shared.scan.n_spectra - 1}."
-        raise ParameterError(msg)
-    if state.cell is not None:
-        shared.scan.operator(state.method).cell_weights(*state.cell)
 
 
 def _shared(scan: Scan | SharedScan | str | Path) -> SharedScan:

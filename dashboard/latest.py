@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import panel as pn
@@ -17,7 +17,8 @@ __all__ = ["Latest", "Settled"]
 
 Result = TypeVar("Result")
 
-logger = logging.getLogger(__name__)
+_CLOSED_S = 1.0
+"""How often is looked whether a page was closed meanwhile."""
 
 
 class Latest(Generic[Result]):
@@ -76,27 +77,38 @@ class Latest(Generic[Result]):
         else:
             self._show(result)
 
+    async def _finished(self, document: Document, outcome: tuple) -> bool:
+        """Draw a result with the document's lock; return whether somebody still looks at it."""
+        shown = asyncio.Event()
+
+        def show() -> None:
+            try:
+                self._finish(*outcome)
+            finally:
+                shown.set()
+
+        if document.session_context is not None:
+            document.add_next_tick_callback(show)
+        while not shown.is_set():
+            if document.session_context is None:
+                return False  # the page was closed, and what it had in mind with it
+            with suppress(TimeoutError):
+                await asyncio.wait_for(shown.wait(), _CLOSED_S)
+        return True
+
     def _loop(self, document: Document) -> Callable[[], object]:
         @without_document_lock
         async def run() -> None:
-            while self._wanted:
-                self._wanted = False
-                outcome = await asyncio.to_thread(self._attempt)
-                if self._ready is not None:
-                    await self._ready(document)
-                if document.session_context is None:
-                    return  # the page was closed meanwhile
-                shown = asyncio.Event()
-
-                def show(outcome: tuple = outcome, shown: asyncio.Event = shown) -> None:
-                    try:
-                        self._finish(*outcome)
-                    finally:
-                        shown.set()
-
-                document.add_next_tick_callback(show)
-                await shown.wait()
-            self._running = False
+            try:
+                while self._wanted:
+                    self._wanted = False
+                    outcome = await asyncio.to_thread(self._attempt)
+                    if self._ready is not None:
+                        await self._ready(document)
+                    if not await self._finished(document, outcome):
+                        return
+            finally:
+                self._running = False
 
         return run
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
@@ -187,6 +189,7 @@ class ScanPage:
         self._state: ViewState | None = None
         self._shared: SharedScan | None = None
         self._applying = False
+        self._turn = object()
         self._write_timer: Any = None
         self._facts = pn.pane.HTML("", styles={"color": "inherit", "font-size": "14px"})
         self._chooser = pmui.Select(
@@ -231,6 +234,7 @@ class ScanPage:
     def _show_scan(self, name: str) -> None:
         entry = self._entries[name]
         self._state = self._shared = None
+        self._turn = object()
         self._controls.clear()
         self._facts.object = f"<b>{html.escape(name)}</b>"
         if not entry.is_converted:
@@ -250,28 +254,35 @@ class ScanPage:
         scripts, and may then get everything with the page.
         """
         query, document = dict(self._query), self._document
+        turn = self._turn = object()
+
+        async def look() -> _Look:
+            shared = await asyncio.wrap_future(_opening(entry))
+            return await asyncio.to_thread(self._look, shared, query)
 
         async def begin() -> None:
             """Have the page ready before its browser asks; who holds the lock makes it wait."""
-            looking = asyncio.ensure_future(asyncio.to_thread(self._look, entry, query))
+            looking = asyncio.ensure_future(look())
+            finish_later = without_document_lock(partial(finish, looking))
             if _is_asked_for(document):
-                document.add_next_tick_callback(partial(finish, looking))
+                document.add_next_tick_callback(finish_later)
                 return
             await asyncio.sleep(_SCRIPTS_S)
             await asyncio.wait([looking], timeout=_PATIENCE_S - _SCRIPTS_S)
             if looking.done():
                 with before_connecting(document):
-                    await self._show_or_lament(entry, looking)
+                    await self._show_or_lament(entry, turn, looking)
             else:
-                document.add_next_tick_callback(partial(finish, looking))
+                document.add_next_tick_callback(finish_later)
 
-        @without_document_lock
         async def finish(looking: asyncio.Future[_Look]) -> None:
             await asyncio.wait([looking])
+            if document.session_context is None:
+                return  # the page was closed meanwhile
 
             async def show() -> None:
                 with set_curdoc(document):
-                    await self._show_or_lament(entry, looking)
+                    await self._show_or_lament(entry, turn, looking)
 
             def when_loaded() -> None:
                 document.add_next_tick_callback(show)
@@ -281,9 +292,8 @@ class ScanPage:
 
         document.add_next_tick_callback(begin)
 
-    def _look(self, entry: Entry, query: Mapping[str, str]) -> _Look:
+    def _look(self, shared: SharedScan, query: Mapping[str, str]) -> _Look:
         """Return the views of a visitor and the view that they would have without a query."""
-        shared = _prepared(entry)
         state = default_state(shared)
         defaults = _view_of(state)
         values, notices = decode(query, shared, defaults)
@@ -293,10 +303,13 @@ class ScanPage:
         state.param.update(**values, notice=" ".join(notices))
         return Explorer(shared, state=state), defaults
 
-    async def _show_or_lament(self, entry: Entry, looking: asyncio.Future[_Look]) -> None:
+    async def _show_or_lament(
+        self, entry: Entry, turn: object, looking: asyncio.Future[_Look]
+    ) -> None:
         """Show a scan that was looked at, or say why it cannot be shown."""
-        if self._entry is not entry:
-            return
+        looking.exception()  # asked for, so that asyncio does not complain of one that is dropped
+        if turn is not self._turn:
+            return  # another scan was chosen meanwhile, or the same one once more
         try:
             await self._show(entry, *looking.result())
         except Exception as error:  # noqa: BLE001 - logged and shown
@@ -375,6 +388,27 @@ def _view_of(state: ViewState) -> dict[str, Any]:
 
 
 _NO_VIEW = ("name", "notice")
+
+
+@cache
+def _openers(_process: int) -> ThreadPoolExecutor:
+    """Return the threads that scans are opened in: one that does not answer holds up no maps."""
+    return ThreadPoolExecutor(KEPT_OPEN, thread_name_prefix="open-scan")
+
+
+_opened: dict[Entry, Future[SharedScan]] = {}
+_opened_lock = threading.Lock()
+
+
+def _opening(entry: Entry) -> Future[SharedScan]:
+    """Return what all visitors await who ask for a scan while it is being opened."""
+    with _opened_lock:
+        future = _opened.get(entry)
+        if future is None:
+            future = _openers(os.getpid()).submit(_prepared, entry)
+            _opened[entry] = future
+            future.add_done_callback(lambda _: _opened.pop(entry, None))
+    return future
 
 
 def _prepared(entry: Entry) -> SharedScan:

@@ -44,7 +44,9 @@ class MotorPositionsView(ZoomableView):
         )
         self._latest = Latest(self._under_pointer, self._show_readout, self._fail)
         self._tapped: tuple[float, float] = (0.0, 0.0)
-        self._picking = Latest(self._under_tap, state.pick_spectrum, self._fail)
+        self._picks = 0  # of all views: the newest pick counts
+        self._picking = Latest(self._under_tap, self._pick, self._fail)
+        state.param.watch(self._count_pick, ["spectrum", "cell"])
 
     @property
     def key(self) -> str:
@@ -92,7 +94,7 @@ class MotorPositionsView(ZoomableView):
         )
 
         def equip(view: MotorPositionsView, plot: Any) -> None:
-            view._equip(plot.state, picture)
+            view._equip(plot.state)
 
         left, bottom, right, top = self.home
         return (image * self._marker()).opts(
@@ -107,12 +109,12 @@ class MotorPositionsView(ZoomableView):
             hooks=[self._hook(equip)],
         )
 
-    def _equip(self, plot: figure, picture: Picture) -> None:
+    def _equip(self, plot: figure) -> None:
         if plot in self._each("figure"):
             return
         self._remember("figure", plot)
         plot.tags = [*plot.tags, "positions"]
-        self._watch(plot, picture)
+        self._watch(plot)
         in_motor_steps(plot)
         keep_aspect(plot, self.home)
         plot.on_event(Tap, self._tap)
@@ -125,8 +127,18 @@ class MotorPositionsView(ZoomableView):
             self._tapped = (event.x, event.y)
             self._picking.request()
 
-    def _under_tap(self) -> int:
-        return self.shared.nearest_spectrum(*self._tapped)
+    def _count_pick(self, *_: Any) -> None:
+        self._picks += 1
+
+    def _under_tap(self) -> tuple[int, int]:
+        """Return the spectrum under the tap, and how often anything was picked before."""
+        picks = self._picks
+        return self.shared.nearest_spectrum(*self._tapped), picks
+
+    def _pick(self, answer: tuple[int, int]) -> None:
+        spectrum, picks = answer
+        if picks == self._picks:  # else a newer tap on another view was answered meanwhile
+            self.state.pick_spectrum(spectrum)
 
     def _move(self, event: MouseMove) -> None:
         if is_inside(event):

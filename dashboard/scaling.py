@@ -16,6 +16,8 @@ from .pixels import Picture, View, block_mean, bounds_of, grid_bins, to_levels
 
 __all__ = ["ScaledMap", "percentiles", "scale_map"]
 
+_NARROWEST = 1e-30  # its inverse is still a float32
+
 _BUCKETS = 65_536  # by the upper 16 bits of a float32: sign, exponent and 7 bits of fraction
 
 
@@ -74,7 +76,7 @@ def scale_map(values: npt.NDArray[np.float32], clip: tuple[float, float]) -> Sca
         of it is seen.
     """
     low, high = percentiles(values, clip) or (0.0, 1.0)
-    if high <= low:
+    if high - low < _NARROWEST:
         high = low + 1.0
     return ScaledMap(values, low, high)
 

@@ -17,6 +17,7 @@ from maxrf_core.smoothing import TRUNCATE, sigma_to_fwhm, smooth_spectra
 
 from .data import SharedScan
 from .latest import Latest, Settled
+from .layers import Asked
 from .plots import comb, counts_range, line
 from .state import ViewState
 from .theme import COLOURS
@@ -31,45 +32,57 @@ _SETTLED_MS = 150
 _SMALLEST_ON_LOG = 1e-4
 _KEV_DECIMALS = 4  # a tenth of an eV: far below a channel, and short in the address
 
-_SMOOTH = """
+_SMOOTH = r"""
 // As maxrf_core.smoothing.smooth_spectra, in float64 and rounded once.
-const sigma = cb_obj.value, radius = Math.floor(truncate * sigma + 0.5);
-const kernel = new Float64Array(2 * radius + 1).fill(1);
-if (radius > 0) {
+const slider = cb_obj.value;
+const kernel_of = (sigma) => {
+  const radius = Math.floor(truncate * sigma + 0.5), kernel = new Float64Array(2 * radius + 1);
   let total = 0;
-  kernel.forEach((_, k) => total += kernel[k] = Math.exp(-0.5 * ((k - radius) / sigma) ** 2));
-  kernel.forEach((weight, k) => kernel[k] = weight / total);
-}
-const smooth = (raw) => {
-  const c = raw.length, sums = new Float64Array(c + 2 * radius);
+  for (let k = 0; k < kernel.length; k++)
+    total += kernel[k] = radius === 0 ? 1 : Math.exp(-0.5 * ((k - radius) / sigma) ** 2);
+  return kernel.map((weight) => weight / total);
+};
+const smooth = (raw, shape) => {
+  const c = raw.length, same = shape.every((factor) => factor === 1);
+  const widest = Math.floor(truncate * slider * shape.reduce((a, b) => Math.max(a, b)) + 0.5);
+  const sums = new Float64Array(c + 2 * widest);
+  let kernel = kernel_of(slider);
   for (let j = 0; j < c; j++) {
     const count = raw[j];
-    if (count !== 0) for (let k = 0; k < kernel.length; k++) sums[j + k] += count * kernel[k];
+    if (count === 0) continue;
+    if (!same) kernel = kernel_of(slider * shape[j]);
+    const first = j + widest - (kernel.length - 1) / 2;
+    for (let k = 0; k < kernel.length; k++) sums[first + k] += count * kernel[k];
   }
-  for (let j = 0; j < radius; j++) {  // d c b a | a b c d | d c b a
-    let left = (radius - 1 - j) % (2 * c), right = (c + j) % (2 * c);
+  for (let j = 0; j < widest; j++) {  // d c b a | a b c d | d c b a
+    let left = (widest - 1 - j) % (2 * c), right = (c + j) % (2 * c);
     if (left >= c) left = 2 * c - 1 - left;
     if (right >= c) right = 2 * c - 1 - right;
-    sums[radius + left] += sums[j];
-    sums[radius + right] += sums[radius + c + j];
+    sums[widest + left] += sums[j];
+    sums[widest + right] += sums[widest + c + j];
   }
-  return sums.subarray(radius, radius + c);
+  return sums.subarray(widest, widest + c);
 };
-const ev = sigma * ev_per_channel;
+const ev = slider * ev_per_channel;
 const widths = `${ev.toFixed(0)} eV · FWHM ${(ev * fwhm).toFixed(0)} eV`;
 for (const doc of Bokeh.documents) for (const model of doc._all_models.values()) {
   if (model.name !== name) continue;
   if (model.type === "ColumnDataSource") {
-    const {raw, counts} = model.data, [floor] = model.tags;
-    smooth(raw).forEach((value, j) => counts[j] = Math.max(value, floor));
+    const {raw, shape, counts} = model.data, [floor] = model.tags;
+    smooth(raw, shape).forEach((value, j) => counts[j] = Math.max(value, floor));
     model.change.emit();
   } else {
-    const text = model.text.replace(/smoothing .*$/, `smoothing ${ev === 0 ? "off" : widths}`);
+    const told = ev === 0 ? "off" : widths;
+    const text = model.text.replace(/(smoothing( at [0-9.]+ keV)?) .*$/, `$1 ${told}`);
     model.setv({text}, {sync: false});
   }
 }
 """
 """Draw the smoothed line for a slider of sigma, before the server knows of it."""
+
+
+_Read = tuple[int | tuple[int, int], npt.NDArray]
+"""A spectrum's number or a cell's row and column, and its counts, (c,)."""
 
 
 class SpectrumView(LiveView):
@@ -89,15 +102,19 @@ class SpectrumView(LiveView):
         super().__init__(shared, state)
         self._energies = self.scan.energies.astype(np.float32)
         self._mean = self.scan.total_spectrum / np.float64(self.scan.n_spectra)
-        self._counts = self._read_counts()
+        self._shown, self._counts = self._read_counts()
         self._moving = False
         self._name = f"smoothed {uuid4()}"
         self._sliders: weakref.WeakSet[pmui.FloatSlider] = weakref.WeakSet()
         self._settled = Settled(self._show_smooth, _SETTLED_MS)
         self._reader = Latest(self._read_counts, self._show_counts, self._fail)
         state.param.watch(lambda *_: self._sigma_changed(), "sigma")
-        state.param.watch(lambda *_: self._reader.request(), ["spectrum", "cell", "method"])
+        state.param.watch(
+            lambda *_: self._reader.request(), ["spectrum", "cell", "method", "correct_lag"]
+        )
+        state.param.watch(lambda *_: self._show_shape(), "follow_resolution")
         state.param.watch(lambda *_: self._show_window(), "window")
+        state.param.watch(lambda *_: self._show_sides(), ["window", "background", "layer"])
         state.param.watch(lambda *_: self._show_visible(), ["show_sum", "show_max"])
         state.param.watch(lambda *_: self._remake(), "log_counts")
 
@@ -111,19 +128,30 @@ class SpectrumView(LiveView):
     @property
     def smoothed(self) -> npt.NDArray:
         """The same smoothed with the state's sigma, (c,) float32."""
-        return smooth_spectra(self._counts, self.state.sigma).astype(np.float32, copy=False)
+        sigma = self.shared.smoothing(
+            self.state.sigma, follow_resolution=self.state.follow_resolution
+        )
+        return smooth_spectra(self._counts, sigma).astype(np.float32, copy=False)
+
+    @property
+    def _shape(self) -> npt.NDArray[np.float32]:
+        """Sigma in each channel over that of the slider, (c,)."""
+        if self.state.follow_resolution:
+            return self.shared.sigma_shape.astype(np.float32)
+        return np.ones(self.scan.n_channels, dtype=np.float32)
 
     @property
     def title(self) -> str:
         """What is shown, in words."""
         total = float(np.sum(self._counts))
-        if self.state.cell is None:
-            what = f"Spectrum {self.state.spectrum:,} · {total:,.0f} counts"
+        if isinstance(self._shown, int):
+            what = f"Spectrum {self._shown:,} · {total:,.0f} counts"
         else:
-            row, column = self.state.cell
+            row, column = self._shown
             counted = "no datum" if np.isnan(total) else f"{total:,.1f} counts, interpolated"
             what = f"Cell row {row}, column {column} · {counted}"
-        return f"{what} · smoothing {self.sigma_text}"
+        where = " at 5.9 keV" if self.state.follow_resolution else ""
+        return f"{what} · smoothing{where} {self.sigma_text}"
 
     @property
     def sigma_text(self) -> str:
@@ -133,10 +161,13 @@ class SpectrumView(LiveView):
             return "off"
         return f"{ev:.0f} eV · FWHM {sigma_to_fwhm(ev):.0f} eV"
 
-    def _read_counts(self) -> npt.NDArray:
-        if self.state.cell is not None:
-            return self.scan.cell_spectrum(*self.state.cell, method=self.state.method)
-        return self.scan.spectrum(self.state.spectrum)
+    def _read_counts(self) -> _Read:
+        """Return what is picked, a spectrum or a cell, and its counts."""
+        spectrum, cell = self.state.spectrum, self.state.cell  # another may be picked meanwhile
+        if cell is None:
+            return spectrum, self.scan.spectrum(spectrum)
+        lag = self.shared.lag_corrected(self.state.correct_lag)
+        return cell, self.scan.cell_spectrum(*cell, method=self.state.method, lag=lag)
 
     @property
     def _floor(self) -> float:
@@ -150,6 +181,14 @@ class SpectrumView(LiveView):
         lines += [self._mean] if self.state.show_sum else []
         lines += [self.scan.max_smoothed] if self.state.show_max else []
         return counts_range(self.scan.energies, lines, log=self.state.log_counts)
+
+    def _visible_energies(self) -> tuple[float, float]:
+        """Return what a plot drawn anew shows: what the one before it did."""
+        for figure in self._each("figure"):
+            ends = figure.x_range.start, figure.x_range.end
+            if all(isinstance(end, int | float) and np.isfinite(end) for end in ends):
+                return ends
+        return self.shared.energy_limits
 
     # --- the plot -----------------------------------------------------------------------
 
@@ -175,7 +214,7 @@ class SpectrumView(LiveView):
         return hv.Overlay(curves).opts(
             xlabel="Energy (keV)",
             ylabel="Counts",
-            xlim=self.shared.energy_limits,
+            xlim=self._visible_energies(),
             ylim=self._limits(),
             logy=self.state.log_counts,
             title=self.title,
@@ -204,6 +243,7 @@ class SpectrumView(LiveView):
             if "raw" not in source.data:
                 source.update(name=self._name, tags=[self._floor])
                 source.data["raw"] = self._counts.astype(np.float32)
+                source.data["shape"] = self._shape
         figure.x_range.update(
             bounds=(float(self.scan.energies[0]), float(self.scan.energies[-1])),
             reset_start=self.shared.energy_limits[0],
@@ -230,6 +270,9 @@ class SpectrumView(LiveView):
             box.on_change("right", self._drag)
             figure.add_layout(box)
             self._remember("window", box)
+            for side in range(2):
+                figure.add_layout(self._remember(f"side {side}", self._side_box()))
+            self._show_sides()
             figure.add_tools(
                 HoverTool(
                     tooltips=[("energy", "$x{0.000} keV"), ("counts", "@counts{0.[00]}")],
@@ -240,6 +283,45 @@ class SpectrumView(LiveView):
                 )
             )
         self._show_visible()
+        self._show_counts((self._shown, self._counts))  # the state may have changed meanwhile
+
+    def _side_box(self) -> BoxAnnotation:
+        """Return the mark of channels that the background under the window is taken from."""
+        return BoxAnnotation(
+            name="side window",
+            visible=False,
+            fill_color=COLOURS["window"],
+            fill_alpha=0.12,
+            line_color=None,
+            hatch_pattern="right_diagonal_line",
+            hatch_color=COLOURS["window"],
+            hatch_alpha=0.35,
+            level="underlay",
+        )
+
+    def _side_windows(self) -> list[tuple[float, float]]:
+        """Return the energies that the background is taken from, at most one run on each side."""
+        state = self.state
+        asked = Asked(state.window, state.method, layer=state.layer, background=state.background)
+        under = self.scan.window_weights(*state.window, background=asked.background_used).background
+        inside = self.scan.channels_of(*state.window)
+        sides = []
+        for first, channels in ((0, under[: inside.start]), (inside.stop, under[inside.stop :])):
+            found = np.flatnonzero(channels)
+            if len(found):
+                ends = self._energies[[first + found[0], first + found[-1]]].astype(float)
+                sides.append((float(ends[0]), float(ends[1]) + self.scan.kev_per_channel))
+        return sides
+
+    def _show_sides(self) -> None:
+        sides = self._side_windows()
+        with self._together():
+            for side in range(2):
+                for box in self._each(f"side {side}"):
+                    if side < len(sides):
+                        box.update(left=sides[side][0], right=sides[side][1], visible=True)
+                    else:
+                        box.visible = False
 
     def _drag(self, _name: str, _old: Any, _new: Any) -> None:
         """Take the window that a visitor drags, edge by edge."""
@@ -306,12 +388,19 @@ class SpectrumView(LiveView):
             self._patch("smooth", counts=self._on_axis(self.smoothed))
             self._show_title()
 
+    def _show_shape(self) -> None:
+        with self._together():
+            self._patch("smooth", shape=self._shape)
+            self._show_smooth()
+
     def _show_title(self) -> None:
         for figure in self._each("figure"):
             figure.title.text = self.title
 
-    def _show_counts(self, counts: npt.NDArray) -> None:
-        self._counts = counts
+    def _show_counts(self, read: _Read) -> None:
+        self._succeed()
+        self._shown, self._counts = read
+        counts = self._counts
         x, y = comb(self._energies, counts)
         with self._together():
             self._patch("raw", energy=x, counts=self._on_axis(y))

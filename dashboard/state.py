@@ -8,10 +8,14 @@ from typing import Any
 import param
 
 from maxrf_core.interpolation import DEFAULT_METHOD, METHODS
+from maxrf_core.windows import BACKGROUNDS
 
+from .layers import LAYERS
 from .theme import COLOUR_MAPS
 
 __all__ = ["MAX_SIGMA", "ViewState"]
+
+BACKGROUND_LABELS = ("left in", "side windows", "side windows, SNIP")
 
 MAX_SIGMA = 30.0
 """Upper end of the sigma slider, in channels."""
@@ -46,6 +50,37 @@ class ViewState(param.Parameterized):
         default=(6.2, 6.6),
         label="Energy window (keV)",
         doc="Low and high energy in keV; the map sums channels in [low, high).",
+    )
+    follow_resolution = param.Boolean(
+        default=False,
+        label="Sigma follows the resolution",
+        doc="Sigma holds at 5.895 keV (Mn K-alpha) and grows with the width of the detector's "
+        "lines; else it is the same in all channels.",
+    )
+    background = param.Selector(
+        default=BACKGROUNDS[0],
+        objects=dict(zip(BACKGROUND_LABELS, BACKGROUNDS, strict=True)),
+        label="Background under the window",
+        doc="Take it away for net counts: estimated from the channels on both sides, or bent "
+        "between them as SNIP finds it in the scan's total spectrum.",
+    )
+    layer = param.Selector(
+        default="counts",
+        objects=list(LAYERS),
+        label="Map of",
+        doc="Counts; their standard error under Poisson statistics; counts divided by it; where "
+        "net counts stand out from the background (Currie, 5 % false alarms); dead time.",
+    )
+    per_second = param.Boolean(
+        default=False,
+        label="Per second",
+        doc="Divide the counts of each spectrum by its live time.",
+    )
+    correct_lag = param.Boolean(
+        default=True,
+        label="Correct zigzag",
+        doc="Exposures are later than the positions recorded with them, which shifts even and "
+        "odd rows against each other.",
     )
     method = param.Selector(
         default=DEFAULT_METHOD,

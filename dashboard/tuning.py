@@ -17,7 +17,6 @@ import param
 from bokeh.document import Document
 from bokeh.plotting import figure
 from bokeh.server.views.ws import WSHandler
-from holoviews.plotting.bokeh.callbacks import RangeXYCallback
 from panel.io.state import set_curdoc
 from panel.widgets.base import Widget
 
@@ -37,7 +36,6 @@ Panel waits 50 ms (`Syncable._debounce`). With 0 nothing merges the values that 
 the server is busy, and a drag builds up a backlog of seconds.
 """
 
-_RANGE_DEBOUNCE_MS = 20
 _LOD_TIMEOUT_MS = 50
 
 
@@ -48,8 +46,6 @@ def tune() -> None:
     renderer = hv.renderer("bokeh")
     # Without a GPU, WebGL repaints a line in 110 ms where the canvas takes 4.
     renderer.webgl = False
-    # HoloViews waits 100 ms after the last zoom before it asks for new data.
-    RangeXYCallback.debounce = _RANGE_DEBOUNCE_MS
     if not hasattr(WSHandler.open, "maxrf_no_delay"):
         WSHandler.open = _without_delay(WSHandler.open)
 
@@ -89,6 +85,11 @@ def without_busy_bar(page: pmui.Page) -> pmui.Page:
     """
     with param.edit_constant(page):
         page.busy = False  # a plain value ends the reference to the state
+    # But not its watcher, through which the state of the process would keep each page for ever.
+    watchers = page._param__private.ref_watchers  # noqa: SLF001 - no public name; param 2
+    for _, watcher in watchers:
+        pn.state.param.unwatch(watcher)
+    watchers.clear()
     page.busy_indicator = None
     return page
 

@@ -17,13 +17,13 @@ from bokeh.events import PointEvent
 from bokeh.model import Model
 from panel.viewable import Viewer
 
-from maxrf_core import MaxrfError
+from maxrf_core import MaxrfError, ParameterError
 
 from .data import SharedScan
 from .state import ViewState
 from .theme import COLOURS
 
-__all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "is_inside"]
+__all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "check_picks", "is_inside"]
 
 SHOWN_AT_ONCE = 8
 """A notebook may show one view in several cells; those that it shows last are kept up to date."""
@@ -47,6 +47,7 @@ class LiveView(Viewer):
         self.shared, self.scan, self.state = shared, shared.scan, state
         self._models: dict[str, weakref.WeakSet[Model]] = {}
         self._panes: deque[pn.pane.HoloViews] = deque(maxlen=SHOWN_AT_ONCE)
+        self._complaint = ""
 
     def element(self) -> hv.core.Dimensioned:
         """Return the plot of the present state as a HoloViews element."""
@@ -122,12 +123,34 @@ class LiveView(Viewer):
         """Show the sentence of an error, log its traceback, go on."""
         logger.error("%s failed", type(self).__name__, exc_info=error)
         if isinstance(error, MaxrfError):
-            self.state.notice = str(error)
+            self._complaint = str(error)
         else:
-            self.state.notice = (
+            self._complaint = (
                 f"This view could not be drawn ({type(error).__name__}). The server's log has "
                 "the details; the other views go on."
             )
+        self.state.notice = self._complaint
+
+    def _succeed(self) -> None:
+        """Take back what `_fail` said last, if it still stands there."""
+        if self._complaint and self.state.notice == self._complaint:
+            self.state.notice = ""
+        self._complaint = ""
+
+
+def check_picks(shared: SharedScan, state: ViewState) -> None:
+    """Hold a state's picks to what the scan has.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such spectrum or cell.
+    """
+    if state.spectrum >= shared.scan.n_spectra:
+        msg = f"there is no spectrum {state.spectrum}; expected 0 to {shared.scan.n_spectra - 1}."
+        raise ParameterError(msg)
+    if state.cell is not None:
+        shared.scan.operator(state.method).cell_weights(*state.cell)
 
 
 class MarkedView(LiveView):
@@ -157,6 +180,11 @@ class MarkedView(LiveView):
         )
 
     def _show_marker(self) -> None:
+        try:
+            check_picks(self.shared, self.state)
+        except MaxrfError as error:  # set from Python, or picked on another scan
+            self._fail(error)
+            return
         x, y = self.marked_at()
         with self._together():
             self._patch("marker", x=np.array([x]), y=np.array([y]))

@@ -13,6 +13,7 @@ import numpy as np
 import panel as pn
 from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.document import Document
+from bokeh.model import Model
 from bokeh.models import ColumnDataSource, CustomJS, GlyphRenderer
 from bokeh.plotting import figure
 
@@ -65,7 +66,7 @@ class Screen:
 
     def __init__(self, plot: figure, source: ColumnDataSource, picture: Picture) -> None:
         self._plot, self._source = weakref.ref(plot), weakref.ref(source)
-        self._answers: weakref.ref[ColumnDataSource] | None = None
+        self._parts: weakref.WeakValueDictionary[str, Model] = weakref.WeakValueDictionary()
         self._drawn = asyncio.Event()
         self._drawn.set()
         self.picture = picture
@@ -109,15 +110,20 @@ class Screen:
                 self._drawn.clear()
             source.data = {**picture.columns, **columns}
 
-    def listen(self, answers: ColumnDataSource) -> None:
-        """Name a source of one row, which `tell` replaces."""
-        self._answers = weakref.ref(answers)
+    def keep(self, **parts: Model) -> None:
+        """Remember models of the plot that go with its picture."""
+        self._parts.update(parts)
+
+    def update(self, part: str, **properties: Any) -> None:
+        """Change a model that was kept."""
+        if part in self._parts:
+            self._parts[part].update(**properties)
 
     def tell(self, **answer: Any) -> None:
-        """Answer what was asked of the plot."""
-        answers = self._answers and self._answers()
+        """Answer, in columns of one row, what was asked of the plot; the others stay."""
+        answers = self._parts.get("answer")
         if answers is not None:
-            answers.data = {name: [value] for name, value in answer.items()}
+            answers.data = {**answers.data, **{name: [value] for name, value in answer.items()}}
 
 
 Drawn = tuple[Any, list[tuple[Screen, Picture]]]
@@ -164,7 +170,7 @@ class ZoomableView(MarkedView):
 
     # --- screens ------------------------------------------------------------------------
 
-    def _watch(self, plot: figure, picture: Picture) -> Screen:
+    def _watch(self, plot: figure) -> Screen:
         """Keep a new plot's picture up to date with what is seen of it."""
         quick_zoom(plot)
         (source,) = (
@@ -172,6 +178,7 @@ class ZoomableView(MarkedView):
             for renderer in plot.select({"type": GlyphRenderer})
             if type(renderer.glyph).__name__ == "Image"
         )
+        picture = self._first_picture()  # the state may have changed since the element was made
         screen = Screen(plot, source, picture)
         self._screens.append(screen)
         screen.show(picture, **self._columns(self._content(), picture))
@@ -193,12 +200,13 @@ class ZoomableView(MarkedView):
             return
 
         screen.ratio = info.device_pixel_ratio or 1.0
-        refresh = weakref.WeakMethod(self._refresh)
+        of_view, of_screen = weakref.WeakMethod(self._refresh), weakref.ref(screen)
 
         def told(event: Any) -> None:
-            screen.ratio = event.new or 1.0
-            if here := refresh():
-                here()
+            refresh, screen = of_view(), of_screen()
+            if refresh is not None and screen is not None:
+                screen.ratio = event.new or 1.0
+                refresh()
 
         info.param.watch(told, "device_pixel_ratio")
 

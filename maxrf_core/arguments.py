@@ -208,6 +208,15 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         help="rows and columns of maxrf_cube: growing with motor y and x, as in the instrument's "
         "selection, or with the largest y first as in a picture (default: %(default)s)",
     )
+    add(
+        "--lag",
+        metavar="auto|PERIODS",
+        type=_lag,
+        default="auto",
+        help="by how many spectra the exposures are later than the positions recorded with them, "
+        "which shifts even and odd rows against each other; auto finds it in the scan, and "
+        "corrects it where it is significant (default: %(default)s)",
+    )
     add("--lean", action="store_true", help="leave the large arrays maxrf_all_spectra and "
         "maxrf_cube out; get_array computes them when asked")  # fmt: skip
     _add_overwrite(parser)
@@ -285,7 +294,15 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the raster and the counts (default: %(default)s)")
     add(
         "--phantom",
-        choices=("manuscript", "constant", "gradient"),
+        choices=(
+            "manuscript",
+            "constant",
+            "gradient",
+            "strokes",
+            "washes",
+            "periodic",
+            "hotspots",
+        ),
         default="manuscript",
         help="what lies under the head (default: %(default)s)",
     )
@@ -369,6 +386,17 @@ def _spacing(text: str) -> str | float | tuple[float, float]:
             f"{text!r} is neither vendor nor square nor one or two numbers such as 500 or 1000,500"
         )
     return (first, others[0]) if others else first
+
+
+def _lag(text: str) -> str | float:
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither auto nor a number of periods"
+        ) from None
 
 
 def _shape(text: str) -> tuple[int, int]:

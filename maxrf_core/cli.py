@@ -199,6 +199,7 @@ def _convert(args: argparse.Namespace) -> int:
                         sigma=args.sigma,
                         spacing=args.spacing,
                         orientation=args.orientation,
+                        lag=args.lag,
                         cubes=not args.lean,
                         overwrite=args.overwrite,
                         memory_limit=args.memory_limit,

@@ -21,6 +21,7 @@ from .crono import CronoScan, read_crono
 from .errors import OutputError, ParameterError, ZipstoreError
 from .grid import Grid, Orientation, Spacing, VendorGrid, cube_flips, make_grid, vendor_grid
 from .interpolation import DEFAULT_METHOD, check_method
+from .lag import AUTOMATIC, check_lag
 from .pipeline import Pipeline
 from .progress import Progress, progress_bar
 from .runners import ThreadRunner
@@ -52,6 +53,7 @@ def convert_crono(
     sigma: float = DEFAULT_SIGMA,
     spacing: Spacing = "vendor",
     orientation: Orientation = "motor",
+    lag: str | float = AUTOMATIC,
     cubes: bool = True,
     overwrite: bool = False,
     progress: bool | Callable[[Progress], None] = True,
@@ -80,6 +82,10 @@ def convert_crono(
         Rows and columns of ``maxrf_cube``: growing with y and x; as in the file's own
         selection; or with the largest y first, as a picture is stored. Only this array
         is turned: `Scan` always has the smallest y in row 0.
+    lag : "auto" or float
+        Exposures are later than the positions recorded with them by so many spectra, which
+        shifts even and odd rows against each other; the interpolation corrects it. ``auto``
+        takes what the scan itself shows, where that is significant; 0 corrects nothing.
     cubes : bool
         Write ``maxrf_all_spectra`` and ``maxrf_cube``, which nothing here needs and
         which take 4 bytes a channel. Without them `get_array` computes them when asked.
@@ -121,6 +127,8 @@ def convert_crono(
     """
     check_method(method)
     check_sigma(sigma)
+    if lag != AUTOMATIC:
+        lag = check_lag(lag)
     limit = _check_memory_limit(memory_limit)
     scan = read_crono(crono_filename)
     vendor = vendor_grid(scan.positions, scan.selected_index)
@@ -138,6 +146,7 @@ def convert_crono(
             "sigma": float(sigma),
             "spacing": spacing if isinstance(spacing, str) else np.asarray(spacing, float).tolist(),
             "orientation": orientation,
+            "lag": lag,
             "cubes": cubes,
         },
     )

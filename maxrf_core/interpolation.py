@@ -16,9 +16,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.spatial import QhullError
 
+from .covariance import fit_covariance
 from .errors import ParameterError
 from .grid import Grid
-from .kriging import NEIGHBOURS, fit_covariance, kriging_weights
+from .kriging import NEIGHBOURS, kriging_weights, local_nuggets
 from .parallel import in_parallel
 from .places import Places
 from .sparse import Rows, multiply, stack_rows, sum_of_rows
@@ -39,6 +40,8 @@ DEFAULT_METHOD = "kriging"
 MAX_DISTANCE = 1.5
 """A cell whose nearest spectrum is farther away than this many pitches has no datum."""
 
+_FIT_CELLS = 2000  # the covariance is fitted around so many cells, spread evenly
+_FIT_SEED = 0  # equal input makes equal files
 _BLOCK = 16_384  # cells solved at once: bounds the memory of neighbour tables
 
 
@@ -59,6 +62,10 @@ class Raster:
     band_counts : callable returning (n, b) counts, optional
         Counts of each spectrum in some energy bands, for fitting the covariance. Only
         `kriging` calls it.
+    live_times : (n,) float64, optional
+        Live time of each spectrum. Of two spectra the shorter weighs less, as the variance of
+        its rate is larger; equal ones weigh as if there were none. A spectrum whose live time
+        is 0 or NaN weighs nothing, unless all are such.
     """
 
     positions: npt.NDArray[np.float64]
@@ -66,6 +73,7 @@ class Raster:
     selected_index: npt.NDArray[np.int64]
     pitch: tuple[float, float]
     band_counts: Callable[[], npt.NDArray] | None = None
+    live_times: npt.NDArray[np.float64] | None = None
 
     @cached_property
     def points(self) -> npt.NDArray[np.float64]:
@@ -85,8 +93,12 @@ class Raster:
         return self.targets_between(0, self.grid.size)
 
     def targets_between(self, start: int, stop: int) -> npt.NDArray[np.float64]:
-        """Return the centres of some cells, counted row by row, in pitches, (stop - start, 2)."""
-        rows, columns = np.divmod(np.arange(start, stop), self.grid.width)
+        """Return the centres of the cells from start to stop - 1, in pitches, (stop - start, 2)."""
+        return self.targets_of(np.arange(start, stop))
+
+    def targets_of(self, cells: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Return the centres of some cells, counted row by row, in pitches, (m, 2)."""
+        rows, columns = np.divmod(cells, self.grid.width)
         x, y = self.grid.x / self.pitch[0], self.grid.y / self.pitch[1]
         return np.column_stack([x[columns], y[rows]])
 
@@ -290,7 +302,12 @@ class Recipe(NamedTuple):
     @property
     def blocks(self) -> list[tuple[int, int]]:
         """The rows that are made at once, from start to stop - 1."""
-        return [(start, min(start + _BLOCK, self.cells)) for start in range(0, self.cells, _BLOCK)]
+        return _blocks(self.cells)
+
+
+def _blocks(size: int) -> list[tuple[int, int]]:
+    """Return the portions of some cells or places that are worked on at once."""
+    return [(start, min(start + _BLOCK, size)) for start in range(0, size, _BLOCK)]
 
 
 def operator_recipe(method: str, raster: Raster) -> Recipe:
@@ -331,21 +348,40 @@ def _selected(raster: Raster) -> Recipe:
             return Rows(ones, columns[start:stop], ones.astype(np.float32))
 
         return Recipe(chosen_rows, raster.grid.size, {})
-    chosen = np.unique(raster.selected_index)
-    places = Places(raster.points[chosen], raster.bounds)
+    chosen, places = _places(raster, np.unique(raster.selected_index))
 
     def rows_for(targets: npt.NDArray[np.float64]) -> Rows:
-        rows = _from_nearest(places, targets)
-        return rows._replace(columns=chosen[rows.columns])
+        return _renumbered(_from_nearest(places, targets), chosen)
 
     return _by_targets(raster, rows_for, {"max_distance": MAX_DISTANCE})
 
 
+def _places(
+    raster: Raster, chosen: npt.NDArray[np.integer] | None = None
+) -> tuple[npt.NDArray[np.integer], Places]:
+    """Return the spectra that count, of all or of those chosen, and their places."""
+    used = np.arange(len(raster.positions)) if chosen is None else chosen
+    times = raster.live_times
+    if times is not None:
+        alive = np.isfinite(times[used]) & (times[used] > 0)
+        if alive.any():
+            used = used[alive]
+            return used, Places(raster.points[used], raster.bounds, times[used])
+    return used, Places(raster.points[used], raster.bounds)
+
+
+def _renumbered(rows: Rows, used: npt.NDArray[np.integer]) -> Rows:
+    """Return rows of some spectra as rows of all."""
+    return rows._replace(columns=used[rows.columns].astype(rows.columns.dtype, copy=False))
+
+
 def _nearest(raster: Raster) -> Recipe:
-    places = Places(raster.points, raster.bounds)
-    return _by_targets(
-        raster, lambda targets: _from_nearest(places, targets), {"max_distance": MAX_DISTANCE}
-    )
+    used, places = _places(raster)
+
+    def rows_for(targets: npt.NDArray[np.float64]) -> Rows:
+        return _renumbered(_from_nearest(places, targets), used)
+
+    return _by_targets(raster, rows_for, {"max_distance": MAX_DISTANCE})
 
 
 def _from_nearest(places: Places, targets: npt.NDArray[np.float64]) -> Rows:
@@ -355,7 +391,7 @@ def _from_nearest(places: Places, targets: npt.NDArray[np.float64]) -> Rows:
 
 
 def _linear(raster: Raster) -> Recipe:
-    places = Places(raster.points, raster.bounds)
+    used, places = _places(raster)
     if len(places.points) < 2:
         return _nearest(raster)
     try:
@@ -377,7 +413,7 @@ def _linear(raster: Raster) -> Recipe:
         corners = np.zeros((len(distances), found.shape[1]), dtype=np.int64)
         weights = np.zeros(corners.shape)
         corners[near], weights[near] = found, shares
-        return places.share(corners, weights)
+        return _renumbered(places.share(corners, weights), used)
 
     return _by_targets(raster, rows_for, {"max_distance": MAX_DISTANCE})
 
@@ -386,22 +422,34 @@ def _kriging(raster: Raster) -> Recipe:
     if raster.band_counts is None:
         msg = "kriging fits its covariance to the scan's counts; give the raster band_counts."
         raise ParameterError(msg)
-    places = Places(raster.points, raster.bounds)
-    points, multiplicity = places.points, places.counts
+    used, places = _places(raster)
     counts = raster.band_counts()
-    bands = (places.mean(counts[:, [band]])[:, 0] for band in range(counts.shape[1]))
-    covariance = fit_covariance(points, multiplicity, bands)
-    del counts, bands
+    means = places.mean(counts if len(used) == len(counts) else counts[used])
+    del counts
+    points, exposures = places.points, places.exposures
+    levels = exposures @ means / exposures.sum()
+    means, levels = np.ascontiguousarray(means[:, levels > 0]), levels[levels > 0]
     k = min(NEIGHBOURS, len(points))
+
+    def nuggets_at(block: tuple[int, int]) -> npt.NDArray[np.float64]:
+        here = points[slice(*block)]
+        return local_nuggets(points, exposures, means, levels, places.nearest(here, k)[0], here)
+
+    place_nuggets = np.concatenate(in_parallel(nuggets_at, _blocks(len(points))))
+    cells = np.random.default_rng(_FIT_SEED).permutation(raster.grid.size)[:_FIT_CELLS]
+    beside = np.unique(places.nearest(raster.targets_of(cells), 1)[0])
+    around = places.nearest(points[beside], k)[0]
+    covariance = fit_covariance(points, exposures, means, levels, place_nuggets, around)
 
     def rows_for(targets: npt.NDArray[np.float64]) -> Rows:
         index, distances = places.nearest(targets, k, reach=MAX_DISTANCE)
         near = np.flatnonzero(distances[:, 0] <= MAX_DISTANCE)
         weights = np.zeros(index.shape)
+        nuggets = local_nuggets(points, exposures, means, levels, index[near], targets[near])
         weights[near] = kriging_weights(
-            points, multiplicity, index[near], distances[near], covariance
+            points, exposures, place_nuggets, index[near], targets[near], nuggets, covariance
         )
-        return places.share(index, weights)
+        return _renumbered(places.share(index, weights), used)
 
     parameters = {"neighbours": k, "max_distance": MAX_DISTANCE, **covariance.to_dict()}
     return _by_targets(raster, rows_for, parameters)

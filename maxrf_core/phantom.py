@@ -7,7 +7,6 @@ plots show y upwards, so ``v = 1`` is the top of the drawing.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
@@ -18,6 +17,15 @@ import numpy.typing as npt
 from .components import COMPONENTS
 from .errors import ParameterError
 from .glyphs import LINE_PITCH, write_lines
+from .patterns import (
+    ConstantPhantom,
+    GradientPhantom,
+    HotspotsPhantom,
+    PeriodicPhantom,
+    Phantom,
+    StrokesPhantom,
+    WashesPhantom,
+)
 from .strokes import Layer, Stroke, dot, draw, leaf, spiral
 
 __all__ = ["PHANTOMS", "Phantom", "make_phantom"]
@@ -27,53 +35,6 @@ FloatArray = npt.NDArray[np.float64]
 PAGE_ASPECTS = (0.55, 2.4)
 """Widths of the page, in units of its height, between which its layout adapts itself; beyond
 them the drawing is stretched."""
-
-
-class Phantom(ABC):
-    """What a simulated scan asks of a painting."""
-
-    @abstractmethod
-    def abundances(self, u: npt.ArrayLike, v: npt.ArrayLike) -> dict[str, FloatArray]:
-        """Return how much of every component lies at places.
-
-        Parameters
-        ----------
-        u, v : array_like of float
-            Places, 0 to 1 from left to right and from the smallest to the largest y.
-
-        Returns
-        -------
-        dict of str to ndarray of float64
-            For each name in `maxrf_core.components.COMPONENTS`, in their order, an array of
-            the broadcast shape of `u` and `v`: 0 or more, without unit; 1 is the component's
-            full strength.
-        """
-
-
-class ConstantPhantom(Phantom):
-    """Every component everywhere alike, at abundance 1."""
-
-    def abundances(self, u: npt.ArrayLike, v: npt.ArrayLike) -> dict[str, FloatArray]:
-        """Return abundance 1 for every component."""
-        shape = np.broadcast_shapes(np.shape(u), np.shape(v))
-        return {name: np.ones(shape) for name in COMPONENTS}
-
-
-class GradientPhantom(Phantom):
-    """Elements that rise linearly across the scan.
-
-    Iron follows ``0.25 + 1.5 u``, copper ``0.25 + 1.5 v``, lead ``0.25 + 0.75 (u + v)``;
-    everything else stays at 1, so that every mean over the scan is 1.
-    """
-
-    def abundances(self, u: npt.ArrayLike, v: npt.ArrayLike) -> dict[str, FloatArray]:
-        """Return the linear abundances."""
-        u, v = np.broadcast_arrays(np.asarray(u, np.float64), np.asarray(v, np.float64))
-        abundances = {name: np.ones(u.shape) for name in COMPONENTS}
-        abundances["Fe"] = 0.25 + 1.5 * u
-        abundances["Cu"] = 0.25 + 1.5 * v
-        abundances["Pb"] = 0.25 + 0.75 * (u + v)
-        return abundances
 
 
 class ManuscriptPhantom(Phantom):
@@ -265,6 +226,10 @@ PHANTOMS: dict[str, Callable[[float], Phantom]] = {
     "manuscript": ManuscriptPhantom,
     "constant": lambda _aspect: ConstantPhantom(),
     "gradient": lambda _aspect: GradientPhantom(),
+    "strokes": StrokesPhantom,
+    "washes": WashesPhantom,
+    "periodic": PeriodicPhantom,
+    "hotspots": HotspotsPhantom,
 }
 """Phantoms by name; each is made for an aspect (the scan's width in units of its height)."""
 

@@ -21,6 +21,7 @@ from .crono import CronoScan
 from .errors import ConversionCancelled
 from .grid import Grid, VendorGrid
 from .interpolation import Raster, operator_recipe
+from .lag import AUTOMATIC, corrected_positions, estimate_lag
 from .layout import ChunkSink
 from .operator_arrays import read_operator, write_operator
 from .progress import Progress
@@ -111,7 +112,8 @@ class Pipeline:
             self._convert_blocks(sink)
             self._write_small_arrays(sink)
             table = CountsTable(sink, cache_bytes=self.memory_limit // 4)
-            self._write_operator(sink, table, path)
+            raster = self._write_positions(sink, table)
+            self._write_operator(sink, raster, path)
             if self.parameters["cubes"]:
                 self._write_cube(sink, table)
             table.close()
@@ -161,7 +163,6 @@ class Pipeline:
             of_blocks[BLOCK_MAX_SMOOTHED].max(axis=0),
             attributes={"sigma_channels": self.parameters["sigma"]},
         )
-        sink.write_array(POSITIONS, scan.positions, attributes={"units": "motor steps"})
         for name, times in (
             (SPECTRA_LIVE_TIMES, scan.live_times),
             (SPECTRA_REAL_TIMES, scan.real_times),
@@ -176,19 +177,35 @@ class Pipeline:
             attributes={"units": "keV", "names": [roi.name for roi in scan.rois]},
         )
 
-    def _write_operator(self, sink: ChunkSink, table: CountsTable, path: Path) -> None:
+    def _write_positions(self, sink: ChunkSink, table: CountsTable) -> Raster:
+        """Write the positions and by how much they lag; return them as W is made from them."""
+        scan, pitch = self.scan, (self.vendor.grid.dx, self.vendor.grid.dy)
+        first = signal_channel(scan.energies)
+        positions = scan.positions[:, :2].astype(np.float64)
+        lag = estimate_lag(positions, pitch, table.band_counts(first))
+        corrected = self.parameters["lag"]
+        if corrected == AUTOMATIC:
+            corrected = lag.periods if lag.is_significant else 0.0
+        if lag.is_significant:
+            logger.info("%s: %s", scan.filename.name, lag.sentence)
+        sink.write_array(
+            POSITIONS,
+            scan.positions,
+            attributes={"units": "motor steps", "lag": lag.to_dict(), "lag_corrected": corrected},
+        )
+        return Raster(
+            corrected_positions(positions, corrected),
+            self.grid,
+            self.vendor.selected_index,
+            pitch,
+            lambda: table.band_counts(first),
+            scan.live_times,
+        )
+
+    def _write_operator(self, sink: ChunkSink, raster: Raster, path: Path) -> None:
         method = self.parameters["method"]
         report = self._progress("operator", self.grid.size)
         report(0)
-        vendor = self.vendor.grid
-        first = signal_channel(self.scan.energies)
-        raster = Raster(
-            self.scan.positions[:, :2].astype(np.float64),
-            self.grid,
-            self.vendor.selected_index,
-            (vendor.dx, vendor.dy),
-            lambda: table.band_counts(first),
-        )
         recipe = operator_recipe(method, raster)
         write_operator(sink, method, recipe, self.scan.n_spectra, path, report)
 

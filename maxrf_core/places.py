@@ -1,7 +1,7 @@
 """The places of a scan: where spectra lie, which of them, and which are near a point.
 
 At the turns of a back-and-forth scan positions crowd, and some coincide. A place is a
-distinct position; the spectra at one place share its weight.
+distinct position; the spectra at one place share its weight, by their live times.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _search(points, numbers, starts, corner, side, shape, targets, reach, radius
 
 
 @compiled()
-def _share(order, first, counts, places, weights, lengths):  # noqa: ANN001, ANN202
+def _share(order, first, counts, parts, exposures, places, weights, lengths):  # noqa: ANN001, ANN202
     total = 0
     for target in range(len(lengths)):
         length = 0
@@ -115,7 +115,7 @@ def _share(order, first, counts, places, weights, lengths):  # noqa: ANN001, ANN
                 place = places[target, i]
                 for j in range(first[place], first[place] + counts[place]):
                     columns[stop] = order[j]
-                    shares[stop] = weights[target, i] / counts[place]
+                    shares[stop] = weights[target, i] * parts[order[j]] / exposures[place]
                     stop += 1
         _sort_by_column(columns[start:stop], shares[start:stop])
         start = stop
@@ -141,15 +141,15 @@ def _sort_by_column(columns, weights):  # noqa: ANN001, ANN202
 
 
 @compiled()
-def _mean(order, first, counts, values, out):  # noqa: ANN001, ANN202
+def _mean(order, first, counts, exposures, values, out):  # noqa: ANN001, ANN202
+    sums = np.empty(out.shape[1])
     for place in range(len(counts)):
-        for band in range(out.shape[1]):
-            out[place, band] = 0.0
+        sums[:] = 0.0
         for j in range(first[place], first[place] + counts[place]):
-            for band in range(out.shape[1]):
-                out[place, band] += values[order[j], band]
-        for band in range(out.shape[1]):
-            out[place, band] /= counts[place]
+            for band in range(len(sums)):
+                sums[band] += values[order[j], band]
+        for band in range(len(sums)):
+            out[place, band] = sums[band] / exposures[place]
 
 
 class Places:
@@ -162,6 +162,8 @@ class Places:
     bounds : (float, float, float, float)
         Left, bottom, right and top of the area that is searched. What lies outside is
         found as well, more slowly.
+    live_times : (n,) float64, optional
+        Live time of each spectrum, positive and finite. Equal ones make no difference.
 
     Attributes
     ----------
@@ -169,10 +171,15 @@ class Places:
         The distinct positions, by x, then y, whatever the order of the spectra.
     counts : (p,) int64
         How many spectra lie at each.
+    exposures : (p,) float64
+        Live time at each, in mean live times of a spectrum: without live times, the counts.
     """
 
     def __init__(
-        self, points: npt.NDArray[np.float64], bounds: tuple[float, float, float, float]
+        self,
+        points: npt.NDArray[np.float64],
+        bounds: tuple[float, float, float, float],
+        live_times: npt.NDArray[np.float64] | None = None,
     ) -> None:
         order = np.lexsort((points[:, 1], points[:, 0]))
         ordered = points[order]
@@ -181,6 +188,11 @@ class Places:
         self._order = order.astype(np.int32 if len(points) < 2**31 else np.int64)
         self.counts = np.diff(self._first, append=len(points))
         self.points = ordered[self._first]
+        self._parts = np.ones(len(points))
+        self.exposures = self.counts.astype(np.float64)
+        if live_times is not None and (live_times != live_times[0]).any():
+            self._parts = live_times / live_times.mean()
+            self.exposures = np.add.reduceat(self._parts[order], self._first)
         self._fill_bins(bounds)
 
     def _fill_bins(self, bounds: tuple[float, float, float, float]) -> None:
@@ -234,14 +246,26 @@ class Places:
         )  # fmt: skip
         return index, np.sqrt(squares, out=squares)
 
-    def mean(self, values: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
-        """Return the mean over the spectra at each place of (n, b) values, (p, b)."""
-        out = np.empty((len(self.counts), values.shape[1]))
-        _mean(self._order, self._first, self.counts, values, out)
+    def mean(self, values: npt.NDArray[np.number]) -> npt.NDArray[np.float32]:
+        """Return the mean counts at each place.
+
+        Parameters
+        ----------
+        values : (n, b) number
+            Counts of each spectrum in b energy bands.
+
+        Returns
+        -------
+        means : (p, b) float32
+            Counts in the mean live time of a spectrum: the sum over the spectra at a place,
+            over their live time. Its variance is the true mean over `exposures`.
+        """
+        out = np.empty((len(self.counts), values.shape[1]), dtype=np.float32)
+        _mean(self._order, self._first, self.counts, self.exposures, values, out)
         return out
 
     def share(self, places: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> Rows:
-        """Hand the weight of each place to its spectra in equal parts.
+        """Hand the weight of each place to its spectra by their live times.
 
         Parameters
         ----------
@@ -256,5 +280,8 @@ class Places:
             Columns are the numbers of the spectra.
         """
         lengths = np.empty(len(places), dtype=np.int64)
-        columns, shares = _share(self._order, self._first, self.counts, places, weights, lengths)
+        columns, shares = _share(
+            self._order, self._first, self.counts, self._parts, self.exposures,
+            places, weights, lengths,
+        )  # fmt: skip
         return Rows(lengths, columns, shares)

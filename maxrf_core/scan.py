@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import os
-import threading
-import weakref
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from .combine import cube_block
-from .crono import Roi
-from .errors import ParameterError, ZipstoreError
-from .grid import Grid, cube_flips
-from .interpolation import Operator, Raster, build_operator, check_method
-from .operator_arrays import has_operator, read_operator
-from .schema import (
-    ENERGIES,
-    MAX_COUNTS,
-    MAX_SMOOTHED,
-    POSITIONS,
-    ROI_ENERGIES,
-    SELECTED,
-    SPECTRA_LIVE_TIMES,
-    TOTAL_COUNTS,
-)
-from .smoothing import check_sigma, smooth_spectra, smooth_window
-from .store import StoreReader
-from .table import DEFAULT_CACHE_BYTES, CountsTable, signal_channel
+from .detection import K_95, background_ratio, detected, null_variance_weights
+from .errors import ParameterError
+from .lazy import lazy_cube, lazy_spectra
+from .smoothing import check_sigma, smooth_spectra
+from .stored import StoredScan
+from .table import DEFAULT_CACHE_BYTES
+from .windows import WindowWeights, channels_between, window_weights
 
 __all__ = ["Scan", "open_scan"]
 
-_CELLS_PER_BLOCK = 1024  # of the lazy cube: 16 MiB of 4096 channels
+Sigma = float | npt.NDArray[np.floating]
+"""Smoothing in channels: one width, or one for each channel."""
 
 
 def open_scan(
@@ -67,7 +50,7 @@ def open_scan(
     return Scan(zipstore_filename, cache_bytes=cache_bytes)
 
 
-class Scan:
+class Scan(StoredScan):
     """A scan in a zipstore. Made by `open_scan`.
 
     Attributes
@@ -79,7 +62,11 @@ class Scan:
     filename : Path or None
         The zipstore or folder; None for a URL.
     energies : (c,) float32
-        Energy of each channel in keV.
+        Energy of each channel in keV: of the file, or as calibrated anew since.
+    file_energies : (c,) float32
+        Energy of each channel in keV as the Crono file has it.
+    lag_corrected : float
+        Lag between positions and exposures that the stored operator corrects, in periods.
     positions : (n, 2) float64
         Motor positions x, y in motor steps.
     selected_index : (h, w) int64
@@ -100,133 +87,7 @@ class Scan:
         Highest value of any spectrum, smoothed with `conversion_sigma`.
     """
 
-    def __init__(
-        self, location: str | os.PathLike[str], *, cache_bytes: int = DEFAULT_CACHE_BYTES
-    ) -> None:
-        self._reader = StoreReader(location)
-        self.location, self.name = self._reader.location, self._reader.name
-        self.filename: Path | None = self._reader.path
-        try:
-            self._load(cache_bytes)
-        except (KeyError, TypeError, ValueError) as error:
-            self._reader.close()
-            msg = f"{self.name}: the description of the scan is damaged ({error!r})."
-            raise ZipstoreError(msg) from error
-        except ZipstoreError:
-            self._reader.close()
-            raise
-
-    def _load(self, cache_bytes: int) -> None:
-        reader = self._reader
-        attributes = reader.attributes
-        self.metadata: dict[str, Any] = attributes["metadata"]
-        self.parameters: dict[str, Any] = attributes["parameters"]
-        self.source: dict[str, Any] = attributes["source"]
-        self.grid = Grid.from_dict(attributes["grid"])
-        vendor = Grid.from_dict(attributes["vendor_grid"])
-        self.pitch = (vendor.dx, vendor.dy)
-        self.cube_flips = cube_flips(
-            self.parameters["orientation"],
-            rows_flipped=attributes["vendor_grid"]["rows_flipped"],
-            columns_flipped=attributes["vendor_grid"]["columns_flipped"],
-        )
-        self.method = check_method(self.parameters["method"])
-        self.conversion_sigma = float(self.parameters["sigma"])
-        self.energies = _read_only(reader.read_array(ENERGIES))
-        self.positions = _read_only(reader.read_array(POSITIONS)[:, :2].astype(np.float64))
-        self.selected_index = _read_only(reader.read_array(SELECTED))
-        self.total_spectrum = _read_only(reader.read_array(TOTAL_COUNTS))
-        self.max_counts = _read_only(reader.read_array(MAX_COUNTS))
-        self.max_smoothed = _read_only(reader.read_array(MAX_SMOOTHED))
-        self.live_times = None
-        if SPECTRA_LIVE_TIMES in reader:
-            self.live_times = _read_only(reader.read_array(SPECTRA_LIVE_TIMES))
-        names = reader.layout(ROI_ENERGIES).attributes["names"]
-        self.rois = tuple(
-            Roi(str(name), float(low), float(high))
-            for name, (low, high) in zip(names, reader.read_array(ROI_ENERGIES), strict=True)
-        )
-        self._table = CountsTable(reader, cache_bytes=cache_bytes)
-        self.n_spectra, self.n_channels = self._table.n_spectra, self._table.n_channels
-        # Closes the file even when everybody only forgets the scan instead of closing it.
-        # The table holds on to no scan, but lazy arrays hold on to the table.
-        self._finalizer = weakref.finalize(self._table, reader.close)
-        self._operators: dict[str, Operator] = {}
-        self._operator_lock = threading.Lock()
-
-    def close(self) -> None:
-        """Close the file; the scan cannot be used any more."""
-        self._table.close()
-        self._finalizer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        height, width = self.grid.shape
-        return (
-            f"<Scan {self.name!r}: {self.n_spectra:,} spectra of {self.n_channels} "
-            f"channels, grid of {height} x {width} cells>"
-        )
-
-    @property
-    def cache_info(self) -> dict[str, int]:
-        """Decompressed chunks of counts held, their bytes, and the bytes allowed."""
-        return self._table.cache_info
-
-    # --- operators ----------------------------------------------------------------------
-
-    def operator(self, method: str | None = None) -> Operator:
-        """Return the interpolation W of a method.
-
-        Parameters
-        ----------
-        method : {"selected", "nearest", "linear", "kriging"}, optional
-            By default the one that the scan was converted with, which is stored; the
-            others are built when first asked for, and kept.
-
-        Raises
-        ------
-        ParameterError
-            If there is no such method.
-        """
-        method = check_method(self.method if method is None else method)
-        operator = self._operators.get(method)
-        if operator is None:
-            with self._operator_lock:
-                operator = self._operators.get(method)
-                if operator is None:
-                    operator = self._load_operator(method)
-                    self._operators[method] = operator
-        return operator
-
-    def _load_operator(self, method: str) -> Operator:
-        if not has_operator(self._reader, method):
-            return build_operator(method, self._raster)
-        return read_operator(self._reader, method, self.grid.shape, self.n_spectra)
-
-    @cached_property
-    def _raster(self) -> Raster:
-        first = signal_channel(self.energies)
-        return Raster(
-            self.positions,
-            self.grid,
-            self.selected_index,
-            self.pitch,
-            lambda: self._table.band_counts(first),
-        )
-
     # --- energies -----------------------------------------------------------------------
-
-    @property
-    def kev_per_channel(self) -> float:
-        """Mean width of a channel in keV."""
-        if self.n_channels == 1:
-            return 0.0
-        return float(self.energies[-1] - self.energies[0]) / (self.n_channels - 1)
 
     def channels_of(self, low_kev: float, high_kev: float) -> slice:
         """Return the channels whose energy lies in [low_kev, high_kev).
@@ -236,35 +97,46 @@ class Scan:
         ParameterError
             If an energy is not finite, or `low_kev` is above `high_kev`.
         """
-        try:
-            limits = np.array([low_kev, high_kev], dtype=np.float64)
-        except (TypeError, ValueError):
-            limits = np.full(2, np.nan)
-        if not (np.isfinite(limits).all() and limits[0] <= limits[1]):
-            msg = (
-                f"the energy window is {low_kev!r} to {high_kev!r} keV; expected two finite "
-                "energies, the lower first."
-            )
-            raise ParameterError(msg)
-        # Compared as float64: a float32 energy is never rounded onto a limit.
-        first, last = np.searchsorted(self.energies.astype(np.float64), limits)
-        return slice(int(first), int(last))
+        return channels_between(self.energies, low_kev, high_kev)
 
-    def _window(self, low_kev: float, high_kev: float, sigma: float) -> npt.NDArray[np.float64]:
-        window = np.zeros(self.n_channels)
-        window[self.channels_of(low_kev, high_kev)] = 1.0
-        return smooth_window(window, sigma)
+    def window_weights(
+        self, low_kev: float, high_kev: float, *, background: str = "none", sigma: Sigma = 0
+    ) -> WindowWeights:
+        """Return what an energy window sums, as weights over channels.
+
+        Parameters
+        ----------
+        low_kev, high_kev : float
+            The window: channels with an energy in [low_kev, high_kev).
+        background : {"none", "sides", "snip"}
+            What is taken away for the background under the window.
+        sigma : float or (c,) float
+            Gaussian smoothing of the spectra in channels.
+
+        Raises
+        ------
+        ParameterError
+            If one of them has no meaning.
+        """
+        return window_weights(
+            self.energies,
+            low_kev,
+            high_kev,
+            total_spectrum=self.total_spectrum,
+            background=background,
+            sigma=sigma,
+        )
 
     # --- spectra ------------------------------------------------------------------------
 
-    def spectrum(self, index: int, *, sigma: float = 0) -> npt.NDArray:
+    def spectrum(self, index: int, *, sigma: Sigma = 0) -> npt.NDArray:
         """Return one spectrum.
 
         Parameters
         ----------
         index : int
             Number of the spectrum, 0 to n - 1.
-        sigma : float
+        sigma : float or (c,) float
             Gaussian smoothing in channels.
 
         Returns
@@ -279,8 +151,34 @@ class Scan:
         """
         return smooth_spectra(self._table.spectra(np.array([index]))[0], sigma)
 
+    def spectra(self, index: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
+        """Return some spectra as they were measured.
+
+        Parameters
+        ----------
+        index : (k,) integer
+            Numbers of the spectra, 0 to n - 1. They are read together: those of a chunk once.
+
+        Returns
+        -------
+        spectra : (k, c) uint16
+            Counts.
+
+        Raises
+        ------
+        ParameterError
+            If one of them is not there.
+        """
+        return self._table.spectra(np.asarray(index))
+
     def cell_spectrum(
-        self, row: int, column: int, *, sigma: float = 0, method: str | None = None
+        self,
+        row: int,
+        column: int,
+        *,
+        sigma: Sigma = 0,
+        method: str | None = None,
+        lag: float | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return the interpolated spectrum of a cell: a row of W S.
 
@@ -288,10 +186,10 @@ class Scan:
         ----------
         row, column : int
             The cell; row 0 has the smallest y.
-        sigma : float
+        sigma : float or (c,) float
             Gaussian smoothing in channels.
-        method : str, optional
-            Interpolation method.
+        method, lag : optional
+            Interpolation method, and the lag that it corrects; see `operator`.
 
         Returns
         -------
@@ -303,7 +201,7 @@ class Scan:
         ParameterError
             If there is no such cell or method, or `sigma` has no meaning.
         """
-        index, weights = self.operator(method).cell_weights(row, column)
+        index, weights = self.operator(method, lag=lag).cell_weights(row, column)
         if len(index) == 0:
             check_sigma(sigma)
             return np.full(self.n_channels, np.nan, dtype=np.float32)
@@ -311,7 +209,12 @@ class Scan:
         return smooth_spectra(spectrum.astype(np.float32), sigma)
 
     def mean_spectrum(
-        self, mask: npt.NDArray[np.bool_], *, sigma: float = 0, method: str | None = None
+        self,
+        mask: npt.NDArray[np.bool_],
+        *,
+        sigma: Sigma = 0,
+        method: str | None = None,
+        lag: float | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return the mean spectrum of the cells of a region.
 
@@ -319,10 +222,10 @@ class Scan:
         ----------
         mask : (h, w) bool
             The region.
-        sigma : float
+        sigma : float or (c,) float
             Gaussian smoothing in channels.
-        method : str, optional
-            Interpolation method.
+        method, lag : optional
+            Interpolation method, and the lag that it corrects; see `operator`.
 
         Returns
         -------
@@ -337,7 +240,7 @@ class Scan:
         if np.shape(mask) != self.grid.shape:
             msg = f"the mask has shape {np.shape(mask)}; expected the grid's, {self.grid.shape}."
             raise ParameterError(msg)
-        weights = self.operator(method).spectrum_weights(mask)
+        weights = self.operator(method, lag=lag).spectrum_weights(mask)
         if np.isnan(weights).any():
             check_sigma(sigma)
             return np.full(self.n_channels, np.nan, dtype=np.float32)
@@ -348,7 +251,7 @@ class Scan:
     # --- maps ---------------------------------------------------------------------------
 
     def window_counts(
-        self, low_kev: float, high_kev: float, *, sigma: float = 0
+        self, low_kev: float, high_kev: float, *, sigma: Sigma = 0, background: str = "none"
     ) -> npt.NDArray[np.number]:
         """Return the counts of every spectrum in an energy window.
 
@@ -356,14 +259,34 @@ class Scan:
         ----------
         low_kev, high_kev : float
             The window: channels with an energy in [low_kev, high_kev).
-        sigma : float
+        sigma : float or (c,) float
             Gaussian smoothing in channels.
+        background : {"none", "sides", "snip"}
+            What is taken away for the background under the window; see `window_weights`.
 
         Returns
         -------
-        counts : (n,) uint32, or float32 when smoothed
+        counts : (n,) uint32, or float32 when smoothed or net
         """
-        return self._table.window(self._window(low_kev, high_kev, sigma))
+        window = self.window_weights(low_kev, high_kev, background=background, sigma=sigma)
+        return self._table.window(window.net)
+
+    def window_variances(
+        self, low_kev: float, high_kev: float, *, sigma: Sigma = 0, background: str = "none"
+    ) -> npt.NDArray[np.number]:
+        """Return the variance of `window_counts` under Poisson counts: S (b * b).
+
+        Parameters
+        ----------
+        low_kev, high_kev, sigma, background
+            As in `window_counts`.
+
+        Returns
+        -------
+        variances : (n,) uint32, or float32 when smoothed or net
+        """
+        window = self.window_weights(low_kev, high_kev, background=background, sigma=sigma)
+        return self._table.window(window.net**2)
 
     def energy_map(
         self,
@@ -371,8 +294,10 @@ class Scan:
         high_kev: float,
         *,
         method: str | None = None,
-        sigma: float = 0,
+        sigma: Sigma = 0,
         per_second: bool = False,
+        background: str = "none",
+        lag: float | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return the map of an energy window.
 
@@ -382,27 +307,31 @@ class Scan:
             The window: channels with an energy in [low_kev, high_kev).
         method : str, optional
             Interpolation method; by default the one of the conversion.
-        sigma : float
+        sigma : float or (c,) float
             Gaussian smoothing of the spectra in channels; 0 sums raw counts.
         per_second : bool
             Divide each spectrum's counts by its live time.
+        background : {"none", "sides", "snip"}
+            What is taken away for the background under the window; see `window_weights`.
+        lag : float, optional
+            Lag corrected for, in periods; see `operator`.
 
         Returns
         -------
         image : (h, w) float32
             Counts, or counts per second, of a spectrum in each cell; NaN where a cell
-            has no datum. Equal to the sum of `cube` over the window's channels.
+            has no datum. Without a background taken away, equal to the sum of `cube` over
+            the window's channels.
 
         Raises
         ------
         ParameterError
-            If the window or the method has no meaning, or there are no live times.
+            If the window, the method or another choice has no meaning, or there are no
+            live times.
         """
-        operator = self.operator(method)
-        values = self.window_counts(low_kev, high_kev, sigma=sigma)
-        if per_second:
-            values = values / self._live_times()
-        return operator.apply(values)
+        operator = self.operator(method, lag=lag)
+        values = self.window_counts(low_kev, high_kev, sigma=sigma, background=background)
+        return operator.apply(self.per_second(values) if per_second else values)
 
     def energy_map_error(
         self,
@@ -410,17 +339,20 @@ class Scan:
         high_kev: float,
         *,
         method: str | None = None,
-        sigma: float = 0,
+        sigma: Sigma = 0,
         per_second: bool = False,
+        background: str = "none",
+        lag: float | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return the standard error of `energy_map` under Poisson counts.
 
         A map is linear in the counts, whose variance is their mean, so its variance is
-        (W * W) S (b * b), element by element, with the smoothed window b.
+        (W * W) S (b * b), element by element, with the smoothed net window b. What the raster
+        does not sample is not in it: that is the interpolation's error.
 
         Parameters
         ----------
-        low_kev, high_kev, method, sigma, per_second
+        low_kev, high_kev, method, sigma, per_second, background, lag
             As in `energy_map`.
 
         Returns
@@ -428,28 +360,169 @@ class Scan:
         error : (h, w) float32
             In the unit of the map; NaN where a cell has no datum.
         """
-        operator = self.operator(method)
-        variances = self._table.window(self._window(low_kev, high_kev, sigma) ** 2)
+        operator = self.operator(method, lag=lag)
+        variances = self.window_variances(low_kev, high_kev, sigma=sigma, background=background)
         if per_second:
-            variances = variances / self._live_times() ** 2
+            variances = self.per_second(self.per_second(variances))
         return np.sqrt(operator.variance(variances))
 
-    def _live_times(self) -> npt.NDArray[np.float64]:
+    def cell_counts(
+        self,
+        row: int,
+        column: int,
+        low_kev: float,
+        high_kev: float,
+        *,
+        method: str | None = None,
+        sigma: Sigma = 0,
+        per_second: bool = False,
+        background: str = "none",
+        lag: float | None = None,
+    ) -> tuple[float, float]:
+        """Return one cell of `energy_map`, and of `energy_map_error`, from its own spectra.
+
+        Parameters
+        ----------
+        row, column : int
+            The cell; row 0 has the smallest y.
+        low_kev, high_kev, method, sigma, per_second, background, lag
+            As in `energy_map`.
+
+        Returns
+        -------
+        counts, error : float
+            NaN for a cell without a datum.
+
+        Raises
+        ------
+        ParameterError
+            As `energy_map`; also if there is no such cell.
+        """
+        index, weights = self.operator(method, lag=lag).cell_weights(row, column)
+        window = self.window_weights(low_kev, high_kev, background=background, sigma=sigma).net
+        if len(index) == 0:
+            return float("nan"), float("nan")
+        shares = weights.astype(np.float64)
+        if per_second:
+            shares = shares * self.per_second(np.ones(self.n_spectra))[index]
+        counts = self._table.spectra(index) @ np.column_stack([window, window**2])
+        return float(shares @ counts[:, 0]), float(np.sqrt(shares**2 @ counts[:, 1]))
+
+    def detection_map(
+        self,
+        low_kev: float,
+        high_kev: float,
+        *,
+        method: str | None = None,
+        background: str = "sides",
+        k: float = K_95,
+        lag: float | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return where the net counts of an energy window stand out from the background.
+
+        Net counts are detected above Currie's critical level: k times the spread that they
+        would have if there were nothing but background, with Stapleton's correction for few
+        counts. It is taken from the raw counts.
+
+        Parameters
+        ----------
+        low_kev, high_kev, method, lag
+            As in `energy_map`.
+        background : {"sides", "snip"}
+            How the background under the window is estimated.
+        k : float
+            Quantile of the normal distribution: with 1.645 a blank cell is taken for a
+            detection once in 20.
+
+        Returns
+        -------
+        detected : (h, w) float32
+            1 where detected, 0 elsewhere; NaN where a cell has no datum.
+
+        Raises
+        ------
+        ParameterError
+            As `energy_map`; also if there is no background to compare with.
+        """
+        if background == "none":
+            msg = "background is 'none'; a detection needs one of 'sides' or 'snip'."
+            raise ParameterError(msg)
+        operator = self.operator(method, lag=lag)
+        window = self.window_weights(low_kev, high_kev, background=background).net
+        net = operator.apply(self._table.window(window))
+        if not window.any():
+            return net  # no channel, no counts: nothing is detected
+        found = detected(
+            net,
+            operator.variance(self._table.window(null_variance_weights(window))),
+            k=k,
+            eta=background_ratio(window),
+            unit=operator.variance(np.ones(self.n_spectra)),
+        )
+        return np.where(np.isnan(net), net, found.astype(np.float32))
+
+    # --- time ---------------------------------------------------------------------------
+
+    def per_second(self, values: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
+        """Divide a value of each spectrum by its live time.
+
+        Parameters
+        ----------
+        values : (n,) number
+            Counts; a variance is divided twice.
+
+        Returns
+        -------
+        rates : (n,) float64
+            Per second; 0 for a spectrum that was never live, which has no weight in any cell
+            that another spectrum belongs to.
+
+        Raises
+        ------
+        ParameterError
+            If there are no live times.
+        """
         if self.live_times is None:
             msg = f"{self.source['name']} has no live times; maps per second cannot be made."
             raise ParameterError(msg)
-        return self.live_times
+        rates = np.zeros(self.n_spectra)
+        return np.divide(values, self.live_times, out=rates, where=self.live_times > 0)
+
+    def dead_time_map(
+        self, *, method: str | None = None, lag: float | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the map of the dead-time fraction.
+
+        Parameters
+        ----------
+        method, lag
+            As in `energy_map`.
+
+        Returns
+        -------
+        fraction : (h, w) float32
+            0 to 1; NaN where a cell has no datum.
+
+        Raises
+        ------
+        ParameterError
+            If the file has no live or no real times.
+        """
+        if self.dead_time_fraction is None:
+            msg = f"{self.source['name']} has no live and real times; dead time is not known."
+            raise ParameterError(msg)
+        return self.operator(method, lag=lag).apply(self.dead_time_fraction)
 
     # --- the cube -----------------------------------------------------------------------
 
-    def cube(self, *, method: str | None = None, sigma: float = 0) -> da.Array:
+    def cube(self, *, method: str | None = None, sigma: Sigma = 0) -> da.Array:
         """Return the regular cube W S G, to be computed when read.
 
         Parameters
         ----------
         method : str, optional
             Interpolation method.
-        sigma : float
+        sigma : float or (c,) float
             Gaussian smoothing in channels.
 
         Returns
@@ -457,44 +530,18 @@ class Scan:
         cube : (h, w, c) float32 dask array
             In blocks of some rows; NaN in cells without a datum.
         """
-        operator, sigma = self.operator(method), check_sigma(sigma)
-        height, width = self.grid.shape
-        step = max(1, _CELLS_PER_BLOCK // width)
-        everything = slice(0, width)
-        blocks = []
-        for start in range(0, height, step):
-            rows = slice(start, min(start + step, height))
-            block = dask.delayed(cube_block)(self._table, operator, rows, everything, sigma=sigma)
-            shape = (rows.stop - start, width, self.n_channels)
-            blocks.append(da.from_delayed(block, shape, dtype=np.float32))
-        return da.concatenate(blocks)
+        return lazy_cube(self._table, self.operator(method), check_sigma(sigma))
 
-    def all_spectra(self, *, sigma: float = 0) -> da.Array:
+    def all_spectra(self, *, sigma: Sigma = 0) -> da.Array:
         """Return every spectrum smoothed, S G, to be computed when read.
 
         Parameters
         ----------
-        sigma : float
+        sigma : float or (c,) float
             Gaussian smoothing in channels.
 
         Returns
         -------
         spectra : (n, c) float32 dask array
         """
-        sigma = check_sigma(sigma)
-        blocks = []
-        for start in range(0, self.n_spectra, _CELLS_PER_BLOCK):
-            index = np.arange(start, min(start + _CELLS_PER_BLOCK, self.n_spectra))
-            block = dask.delayed(_smoothed)(self._table, index, sigma)
-            shape = (len(index), self.n_channels)
-            blocks.append(da.from_delayed(block, shape, dtype=np.float32))
-        return da.concatenate(blocks)
-
-
-def _smoothed(table: CountsTable, index: npt.NDArray, sigma: float) -> npt.NDArray[np.float32]:
-    return smooth_spectra(table.spectra(index), sigma).astype(np.float32, copy=False)
-
-
-def _read_only(values: npt.NDArray) -> npt.NDArray:
-    values.flags.writeable = False
-    return values
+        return lazy_spectra(self._table, check_sigma(sigma))

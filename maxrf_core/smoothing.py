@@ -2,26 +2,38 @@
 
 MA-XRF spectra are nearly empty: some 450 of 4096 channels hold a count. Scattering only
 those counts into the Gaussian costs a fraction of a full convolution and gives the same
-numbers as `scipy.ndimage.gaussian_filter1d`.
+numbers as `scipy.ndimage.gaussian_filter1d`. Sigma may differ from channel to channel, as the
+detector's resolution does: then each count is scattered with the Gaussian of its own channel.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from threading import RLock
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache, cached
 
 from .compiled import compiled
 from .counts import SparseCounts, sift_counts
 from .errors import ParameterError
 
 __all__ = [
+    "MAX_SIGMA",
     "TRUNCATE",
+    "Sigma",
+    "check_sigma",
     "gaussian_kernel",
     "sigma_to_fwhm",
     "smooth_sparse",
     "smooth_spectra",
     "smooth_window",
 ]
+
+Sigma: TypeAlias = float | npt.NDArray[np.floating]
+"""Standard deviation in channels: of all channels, or (c,) of each channel that counts lie in."""
 
 TRUNCATE = 4.0
 """Half width of the kernel in sigmas: the default of `scipy.ndimage.gaussian_filter1d`."""
@@ -31,6 +43,9 @@ MAX_SIGMA = 1000.0
 
 _AT_ONCE = 1024  # spectra smoothed at once: bounds what is sifted of them
 _FASTMATH = {"contract", "reassoc", "nsz"}  # NaN and infinity keep their meaning
+
+_EXPECTED = f"a number of channels from 0 (off) to {MAX_SIGMA:g}"
+_TABLES_BYTES = 2**26  # of kernel tables kept: one is some 2 MB for 4096 channels
 
 _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
@@ -43,22 +58,61 @@ def sigma_to_fwhm(sigma: float) -> float:
     return float(_FWHM_PER_SIGMA * sigma)
 
 
-def check_sigma(sigma: float) -> float:
-    """Return `sigma` as a float when it is a width that can be smoothed with.
+def check_sigma(sigma: Sigma, *, n_channels: int | None = None) -> Sigma:
+    """Return `sigma` when it is a width, or one for each channel, that can be smoothed with.
+
+    Parameters
+    ----------
+    sigma : float or (c,) array
+        Standard deviation in channels. Only a numpy array counts as one for each channel.
+    n_channels : int, optional
+        Channels that an array must have.
+
+    Returns
+    -------
+    sigma : float or (c,) float64
+        The same widths; an array of the caller's own is not copied when it is float64.
 
     Raises
     ------
     ParameterError
-        If `sigma` is not a number between 0 and `MAX_SIGMA`.
+        If `sigma` is neither a number between 0 and `MAX_SIGMA` nor an array of such numbers,
+        one for each channel.
     """
+    if isinstance(sigma, np.ndarray) and sigma.ndim > 0:
+        return _check_widths(sigma, n_channels)
     try:
         value = float(sigma)
     except (TypeError, ValueError):
         value = np.nan
     if not 0.0 <= value <= MAX_SIGMA:
-        msg = f"sigma is {sigma!r}; expected a number of channels from 0 (off) to {MAX_SIGMA:g}."
+        msg = f"sigma is {sigma!r}; expected {_EXPECTED}, or an array of one for each channel."
         raise ParameterError(msg)
     return value
+
+
+def _check_widths(sigma: npt.NDArray, n_channels: int | None) -> npt.NDArray[np.float64]:
+    """Return an array of widths, one a channel, as float64."""
+    size = "the channels" if n_channels is None else f"the {n_channels} channels"
+    if sigma.ndim != 1 or sigma.size == 0 or n_channels not in (None, sigma.size):
+        msg = (
+            f"sigma is an array of shape {sigma.shape}; expected {_EXPECTED}, or one for each of "
+            f"{size}."
+        )
+        raise ParameterError(msg)
+    if sigma.dtype.kind not in "fiu":
+        msg = f"sigma is an array of {sigma.dtype}; expected {_EXPECTED}, one for each channel."
+        raise ParameterError(msg)
+    widths = sigma.astype(np.float64, copy=False)
+    wrong = ~((widths >= 0.0) & (widths <= MAX_SIGMA))  # also where it is NaN
+    if wrong.any():
+        channel = int(wrong.argmax())
+        msg = (
+            f"sigma is {widths[channel]:g} at channel {channel} ({int(wrong.sum())} of "
+            f"{widths.size} are wrong); expected {_EXPECTED} at each of {size}."
+        )
+        raise ParameterError(msg)
+    return widths
 
 
 def gaussian_kernel(sigma: float) -> npt.NDArray[np.float64]:
@@ -77,8 +131,11 @@ def gaussian_kernel(sigma: float) -> npt.NDArray[np.float64]:
     Raises
     ------
     ParameterError
-        If `sigma` is not between 0 and `MAX_SIGMA`.
+        If `sigma` is not a number between 0 and `MAX_SIGMA`.
     """
+    if isinstance(sigma, np.ndarray) and sigma.ndim > 0:
+        msg = f"sigma is an array of shape {sigma.shape}; one kernel needs one number."
+        raise ParameterError(msg)
     sigma = check_sigma(sigma)
     radius = int(TRUNCATE * sigma + 0.5)
     if radius == 0:
@@ -144,8 +201,112 @@ def _smooth(starts, channels, counts, kernel, out, highest):  # noqa: ANN001, AN
         padded[:] = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class _Kernels:
+    """The Gaussian of each channel: `gaussian_kernel` for widths that differ.
+
+    Parameters
+    ----------
+    starts : (c,) int64
+        Channel j has the weights from ``starts[j]`` on.
+    radii : (c,) int64
+        It has ``2 * radii[j] + 1`` of them.
+    weights : (m,) float64
+        Symmetric weights, summing to 1 for each channel.
+    widest : int
+        The largest radius.
+    """
+
+    starts: npt.NDArray[np.int64]
+    radii: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+    widest: int
+
+
+@compiled()
+def _fill_kernels(widths, starts, radii, weights):  # noqa: ANN001, ANN202
+    for i in range(len(widths)):
+        radius, start = radii[i], starts[i]
+        weights[start + radius] = 1.0
+        if radius == 0:
+            continue
+        total = 1.0
+        for k in range(1, radius + 1):
+            weight = np.exp(-0.5 / (widths[i] * widths[i]) * (k * k))
+            weights[start + radius - k] = weight
+            weights[start + radius + k] = weight
+            total += 2.0 * weight
+        for k in range(start, start + 2 * radius + 1):
+            weights[k] /= total
+
+
+@cached(
+    LRUCache(maxsize=_TABLES_BYTES, getsizeof=lambda kernels: kernels.weights.nbytes),
+    key=lambda sigma: sigma.tobytes(),
+    lock=RLock(),
+)
+def _kernels(sigma: npt.NDArray[np.float64]) -> _Kernels:
+    """Return the kernels of all channels; equal widths share one, tables used last are kept."""
+    widths, kind = np.unique(sigma, return_inverse=True)
+    radii = (TRUNCATE * widths + 0.5).astype(np.int64)
+    ends = np.cumsum(2 * radii + 1)
+    starts = ends - (2 * radii + 1)
+    weights = np.empty(ends[-1])
+    _fill_kernels(widths, starts, radii, weights)
+    return _Kernels(starts[kind], radii[kind], weights, int(radii[-1]))
+
+
+@compiled(fastmath=_FASTMATH)
+def _add_own_peak(padded, j, count, weights, start, size):  # noqa: ANN001, ANN202
+    for k in range(size):
+        padded[j + k] += count * weights[start + k]
+
+
+@compiled()
+def _smooth_each(starts, channels, counts, own, radii, weights, widest, out, highest):  # noqa: ANN001, ANN202
+    """Smooth as `_smooth` does, each count with the kernel of its own channel."""
+    c = len(highest)
+    padded = np.zeros(c + 2 * widest)
+    smoothed = padded[widest : widest + c]
+    for i in range(len(starts) - 1):
+        for p in range(starts[i], starts[i + 1]):
+            j = np.int64(channels[p])
+            radius = radii[j]
+            first = widest + j - radius
+            count = np.float64(counts[p])
+            _add_own_peak(padded, first, count, weights, own[j], 2 * radius + 1)
+        _fold(padded, widest, c)
+        _raise(highest, smoothed)
+        if len(out) > 0:
+            _round(smoothed, out[i])
+        padded[:] = 0.0
+
+
+@compiled(fastmath=_FASTMATH)
+def _gather(padded, kernel_starts, radii, weights, widest, out):  # noqa: ANN001, ANN202
+    """Sum what each channel's kernel sees: the adjoint of scattering."""
+    for j in range(len(out)):
+        first, start = widest + j - radii[j], kernel_starts[j]
+        total = 0.0
+        for k in range(2 * radii[j] + 1):
+            total += weights[start + k] * padded[first + k]
+        out[j] = total
+
+
+def _smooth_any(
+    sparse: SparseCounts, sigma: Sigma, out: npt.NDArray, highest: npt.NDArray[np.float32]
+) -> None:
+    """Smooth sparse spectra with a checked sigma into `out`, and raise `highest`."""
+    entries = sparse.starts, sparse.channels, sparse.counts
+    if isinstance(sigma, np.ndarray):
+        own = _kernels(sigma)
+        _smooth_each(*entries, own.starts, own.radii, own.weights, own.widest, out, highest)
+    else:
+        _smooth(*entries, gaussian_kernel(sigma), out, highest)
+
+
 def smooth_sparse(
-    sparse: SparseCounts, sigma: float, highest: npt.NDArray[np.float32], *, keep: bool = True
+    sparse: SparseCounts, sigma: Sigma, highest: npt.NDArray[np.float32], *, keep: bool = True
 ) -> npt.NDArray[np.float32]:
     """Smooth sparse spectra as `smooth_spectra` does, and raise their maximum.
 
@@ -153,7 +314,7 @@ def smooth_sparse(
     ----------
     sparse : SparseCounts
         k spectra of c channels.
-    sigma : float
+    sigma : float or (c,) float
         Standard deviation of the Gaussian in channels.
     highest : (c,) float32
         Maximum over smoothed spectra; raised.
@@ -165,26 +326,28 @@ def smooth_sparse(
     -------
     smoothed : (k, c) float32, or (0, c) when not kept
     """
+    sigma = check_sigma(sigma, n_channels=sparse.n_channels)
     out = np.empty((len(sparse) if keep else 0, sparse.n_channels), dtype=np.float32)
-    kernel = gaussian_kernel(sigma)
-    _smooth(sparse.starts, sparse.channels, sparse.counts, kernel, out, highest)
+    _smooth_any(sparse, sigma, out, highest)
     return out
 
 
-def smooth_spectra(spectra: npt.NDArray, sigma: float) -> npt.NDArray[np.floating]:
+def smooth_spectra(spectra: npt.NDArray, sigma: Sigma) -> npt.NDArray[np.floating]:
     """Smooth spectra with a Gaussian along channels.
 
-    Equal, within float32 rounding, to ``scipy.ndimage.gaussian_filter1d(spectra, sigma,
-    axis=-1, mode="reflect", truncate=4)`` and faster by the share of empty channels.
-    Counts are summed in float64 and rounded once.
+    With one sigma equal, within float32 rounding, to
+    ``scipy.ndimage.gaussian_filter1d(spectra, sigma, axis=-1, mode="reflect", truncate=4)``
+    and faster by the share of empty channels. With a sigma for each channel, each count is
+    scattered with the Gaussian of the channel it lies in: S G with a banded G whose row j is
+    the kernel of channel j. Counts are summed in float64 and rounded once.
 
     Parameters
     ----------
     spectra : (..., c) array of counts, or float32 or float64
         Spectra with the channels last. A spectrum that is NaN stays NaN.
-    sigma : float
-        Standard deviation of the Gaussian in channels. With 0 the spectra come back
-        untouched, in their own dtype.
+    sigma : float or (c,) float
+        Standard deviation of the Gaussian in channels: one, or that of each channel. With 0,
+        or nothing but zeros, the spectra come back untouched, in their own dtype.
 
     Returns
     -------
@@ -194,11 +357,11 @@ def smooth_spectra(spectra: npt.NDArray, sigma: float) -> npt.NDArray[np.floatin
     Raises
     ------
     ParameterError
-        If `sigma` is not between 0 and `MAX_SIGMA`.
+        If `sigma` is not between 0 and `MAX_SIGMA`, or not one number or c of them.
     """
     spectra = np.asarray(spectra)
-    kernel = gaussian_kernel(sigma)
-    if sigma == 0:
+    sigma = check_sigma(sigma, n_channels=spectra.shape[-1])
+    if not np.any(sigma):
         return spectra.copy()
     native = spectra.dtype.newbyteorder("=")
     dtype = np.float64 if native == np.float64 else np.float32
@@ -207,29 +370,43 @@ def smooth_spectra(spectra: npt.NDArray, sigma: float) -> npt.NDArray[np.floatin
     highest = np.zeros(flat.shape[1], dtype=np.float32)
     for start in range(0, len(flat), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        sparse = sift_counts(flat[part])
-        _smooth(sparse.starts, sparse.channels, sparse.counts, kernel, smoothed[part], highest)
+        _smooth_any(sift_counts(flat[part]), sigma, smoothed[part], highest)
     return smoothed.reshape(spectra.shape)
 
 
-def smooth_window(window: npt.NDArray[np.floating], sigma: float) -> npt.NDArray[np.float64]:
+def smooth_window(window: npt.NDArray[np.floating], sigma: Sigma) -> npt.NDArray[np.float64]:
     """Return the window that, laid over raw counts, sums what `window` sums after smoothing.
 
-    G is symmetric under the ``reflect`` boundary, so (S G) b = S (G b): a map from smoothed
-    spectra needs one smoothed window instead of n smoothed spectra.
+    (S G) b = S (G b): a map from smoothed spectra needs one smoothed window instead of n
+    smoothed spectra. With one sigma G is symmetric under the ``reflect`` boundary, and G b is
+    the smoothed window. With a sigma for each channel it is not: then the weight of channel j
+    is the sum of `window` under the kernel of channel j.
 
     Parameters
     ----------
     window : (c,) float
         Weight of each channel.
-    sigma : float
-        Standard deviation of the Gaussian in channels.
+    sigma : float or (c,) float
+        Standard deviation of the Gaussian in channels: one, or that of each channel.
 
     Returns
     -------
     weights : (c,) float64
+
+    Raises
+    ------
+    ParameterError
+        If `sigma` is not between 0 and `MAX_SIGMA`, or not one number or c of them.
     """
-    weights = smooth_spectra(np.asarray(window, dtype=np.float64), sigma)
+    window = np.asarray(window, dtype=np.float64)
+    sigma = check_sigma(sigma, n_channels=window.shape[-1])
+    if isinstance(sigma, np.ndarray):
+        own = _kernels(sigma)
+        weights = np.empty(len(window))
+        padded = np.pad(window, own.widest, mode="symmetric")
+        _gather(padded, own.starts, own.radii, own.weights, own.widest, weights)
+    else:
+        weights = smooth_spectra(window, sigma)
     # Away from the ends of an energy window the weight is 1 but for rounding, and a run of
     # ones is read from the cumulative counts.
     weights[np.abs(weights - 1.0) < 1e-12] = 1.0

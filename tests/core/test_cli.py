@@ -137,7 +137,7 @@ def test_defaults_and_choices_are_those_of_the_library():
     """They are written twice, as importing the library for a help text takes seconds."""
     convert, simulate = parse("convert", "x"), parse("simulate", "x")
     library = inspect.signature(maxrf_core.convert_crono).parameters
-    for name in ("output", "method", "sigma", "spacing", "orientation", "memory_limit"):
+    for name in ("output", "method", "sigma", "spacing", "orientation", "lag", "memory_limit"):
         assert getattr(convert, name) == library[name].default, name
     assert library["cubes"].default is not convert.lean
     library = inspect.signature(simulate_crono).parameters
@@ -192,7 +192,7 @@ def test_convert_hands_every_option_on(source, tmp_path, capsys):
     folder.mkdir()
     code = cli.main(
         f"convert {source} --output {folder} --method linear --sigma 2.5 --spacing 900,700 "
-        "--orientation image --lean --memory-limit 64MiB --progress bar".split()
+        "--orientation image --lag 0.25 --lean --memory-limit 64MiB --progress bar".split()
     )
     output = capsys.readouterr()
     assert code == 0
@@ -203,6 +203,7 @@ def test_convert_hands_every_option_on(source, tmp_path, capsys):
             "sigma": 2.5,
             "spacing": [900.0, 700.0],
             "orientation": "image",
+            "lag": 0.25,
             "cubes": False,
         }
 

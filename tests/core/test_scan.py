@@ -226,7 +226,7 @@ def test_cells_without_a_datum_are_nan_everywhere(make_scan, tmp_path, method):
 @pytest.mark.parametrize("cells", [1, 7, 1024])
 def test_the_lazy_cube_is_the_product_whatever_its_blocks(made, scan, monkeypatch, method, cells):
     """Blocks of rows bound its memory, and a part of it costs a part."""
-    monkeypatch.setattr("maxrf_core.scan._CELLS_PER_BLOCK", cells)
+    monkeypatch.setattr("maxrf_core.lazy._SPECTRA_PER_BLOCK", cells)
     cube = scan.cube(method=method, sigma=2.0)
     assert isinstance(cube, da.Array)
     assert (cube.shape, cube.dtype) == ((7, 5, 50), np.float32)
@@ -241,7 +241,7 @@ def test_the_lazy_cube_is_the_product_whatever_its_blocks(made, scan, monkeypatc
 
 def test_the_lazy_table_of_all_spectra_is_the_smoothed_counts(made, scan, monkeypatch):
     """In blocks that do not divide it."""
-    monkeypatch.setattr("maxrf_core.scan._CELLS_PER_BLOCK", 13)
+    monkeypatch.setattr("maxrf_core.lazy._SPECTRA_PER_BLOCK", 13)
     table = scan.all_spectra(sigma=2.0)
     assert (table.shape, table.dtype) == ((77, 50), np.float32)
     np.testing.assert_array_equal(table.compute(), smooth_spectra(made.counts, 2.0))
@@ -273,7 +273,7 @@ def test_the_stored_operator_is_the_one_that_would_be_built(made, tmp_path, meth
     path = convert_crono(made.path, output=tmp_path, method=method, cubes=False, progress=False)
     with open_scan(path) as scan:
         stored = scan.operator()
-        built = build_operator(method, scan._raster)
+        built = build_operator(method, scan._raster(0.0))
         assert stored.method == scan.method == method
         assert stored.parameters == built.parameters
         assert (stored.matrix != built.matrix).nnz == 0
@@ -288,7 +288,7 @@ def test_an_operator_is_built_once_by_any_number_of_threads(scan, monkeypatch):
         built.append(method)
         return original(method, raster)
 
-    monkeypatch.setattr("maxrf_core.scan.build_operator", counted)
+    monkeypatch.setattr("maxrf_core.stored.build_operator", counted)
     start = threading.Barrier(6)
 
     def ask(_):

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
 from maxrf_core import ParameterError, gaussian_kernel, smooth_spectra
-from maxrf_core.smoothing import MAX_SIGMA, sigma_to_fwhm, smooth_window
+from maxrf_core.counts import sift_counts
+from maxrf_core.smoothing import (
+    MAX_SIGMA,
+    check_sigma,
+    sigma_to_fwhm,
+    smooth_sparse,
+    smooth_window,
+)
 
 COUNT_DTYPES = ("u1", "u2", "u4", "u8", "i2", "i4", "i8")
 FLOAT32_ROUNDING = 2.0**-23
@@ -35,6 +42,30 @@ def sparse_counts(seed, shape, dtype):
     counts = rng.poisson(0.2, shape)
     counts[rng.uniform(size=shape) < 0.02] = 120
     return counts.astype(dtype)
+
+
+def by_dense_matrix(sigma):
+    """Return G (c, c) for a sigma of each channel: row j is scipy's response to a count in j."""
+    c = len(sigma)
+    rows = np.eye(c)
+    for j in range(c):
+        if sigma[j] >= 1e-3:  # scipy divides by its square
+            rows[j] = by_scipy(rows[j], sigma[j])
+    return rows
+
+
+def widths_like_a_detectors(channels, seed, widest):
+    """Return a sigma for each channel: rising, with noise on it, some off and some equal."""
+    rng = np.random.default_rng(seed)
+    sigma = widest * np.sqrt(np.linspace(0.05, 1.0, channels)) * rng.uniform(0.8, 1.2, channels)
+    sigma[rng.uniform(size=channels) < 0.1] = 0.0
+    sigma[channels // 2 : channels // 2 + 3] = widest / 2
+    return sigma
+
+
+# Not multiples of each other nor of what a processor adds at once.
+uneven_channels = st.sampled_from([1, 17, 64, 100])
+widest_sigmas = st.one_of(st.floats(0.05, 3.0), st.floats(3.0, 60.0))
 
 
 @given(
@@ -207,3 +238,127 @@ def test_a_width_that_means_nothing_is_refused(sigma):
     """The value, what was expected and its unit stand in the message."""
     with pytest.raises(ParameterError, match=r"sigma is .*; expected a number of channels from 0"):
         smooth_spectra(np.ones(5), sigma)
+
+
+@given(
+    channels=uneven_channels,
+    widest=widest_sigmas,
+    dtype=st.sampled_from([*COUNT_DTYPES, "f4", "f8"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_each_count_is_scattered_with_the_gaussian_of_its_own_channel(
+    channels, widest, dtype, seed
+):
+    """Smoothing that follows the detector's resolution is a banded G like any other."""
+    spectra = sparse_counts(seed, (3, channels), dtype)
+    sigma = widths_like_a_detectors(channels, seed, widest)
+    expected = spectra.astype(np.float64) @ by_dense_matrix(sigma)
+    smoothed = smooth_spectra(spectra, sigma)
+    tolerance = FLOAT64_ROUNDING if dtype == "f8" else FLOAT32_ROUNDING
+    np.testing.assert_allclose(smoothed, expected, rtol=tolerance, atol=1e-300)
+    np.testing.assert_allclose(
+        smoothed.sum(axis=1, dtype=np.float64), spectra.sum(axis=1), rtol=FLOAT32_ROUNDING
+    )
+
+
+@given(channels=uneven_channels, widest=widest_sigmas, seed=st.integers(0, 2**32 - 1))
+def test_a_window_gathers_with_the_kernel_of_the_channel_counts_lie_in(channels, widest, seed):
+    """G is not symmetric any more: a map of smoothed spectra needs G b, not the smoothed b."""
+    rng = np.random.default_rng(seed)
+    sigma = widths_like_a_detectors(channels, seed, widest)
+    window = rng.uniform(size=channels)
+    weights = smooth_window(window, sigma)
+    np.testing.assert_allclose(weights, by_dense_matrix(sigma) @ window, rtol=1e-10)
+    counts = sparse_counts(seed, (3, channels), "u2").astype(np.float64)
+    np.testing.assert_allclose(counts @ weights, smooth_spectra(counts, sigma) @ window, rtol=1e-10)
+
+
+@given(
+    channels=uneven_channels,
+    sigma=st.one_of(st.just(0.0), sigmas),
+    dtype=st.sampled_from(["u2", "f4", "f8"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_equal_sigmas_are_one_sigma(channels, sigma, dtype, seed):
+    """The two paths differ in speed alone."""
+    spectra = sparse_counts(seed, (2, channels), dtype)
+    one, each = smooth_spectra(spectra, sigma), smooth_spectra(spectra, np.full(channels, sigma))
+    assert one.dtype == each.dtype
+    # what differs by one rounding in float64 may round to neighbours in float32
+    tolerance = FLOAT64_ROUNDING if dtype == "f8" else FLOAT32_ROUNDING
+    np.testing.assert_allclose(each, one, rtol=tolerance, atol=1e-300)
+    window = np.zeros(channels)
+    window[channels // 3 : channels // 2] = 1.0
+    np.testing.assert_allclose(
+        smooth_window(window, np.full(channels, sigma)),
+        smooth_window(window, sigma),
+        rtol=FLOAT64_ROUNDING,
+        atol=1e-300,
+    )
+
+
+def test_sparse_spectra_raise_their_maximum_with_a_sigma_for_each_channel():
+    """The conversion takes its maximum spectrum from here, kept or not."""
+    counts = sparse_counts(11, (5, 77), "u2")
+    sigma = widths_like_a_detectors(77, 11, 4.0)
+    highest = np.full(77, 0.5, dtype=np.float32)
+    nothing = smooth_sparse(sift_counts(counts), sigma, highest, keep=False)
+    expected = smooth_spectra(counts, sigma)
+    assert nothing.shape == (0, 77)
+    np.testing.assert_array_equal(highest, np.maximum(expected.max(axis=0), 0.5))
+    kept = smooth_sparse(sift_counts(counts), sigma, highest)
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_sigma_changed_in_place_is_not_served_from_the_tables_kept():
+    """Kernels are remembered by what the array holds, not by which array it is."""
+    counts = sparse_counts(12, (60,), "u2")
+    sigma = np.full(60, 2.0)
+    smooth_spectra(counts, sigma)
+    sigma[:] = 5.0
+    np.testing.assert_allclose(
+        smooth_spectra(counts, sigma), by_scipy(counts, 5.0), rtol=FLOAT32_ROUNDING
+    )
+
+
+def test_a_window_stays_one_and_zero_away_from_its_ends_with_a_sigma_for_each_channel():
+    """Only so is its middle read from the cumulative counts, and its outside not at all."""
+    window = np.zeros(400)
+    window[100:300] = 1.0
+    weights = smooth_window(window, np.linspace(3.0, 5.0, 400))
+    np.testing.assert_array_equal(weights[120:280], 1.0)
+    np.testing.assert_array_equal(weights[[*range(80), *range(320, 400)]], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (np.ones(4), r"shape \(4,\); expected .* one for each of the 5 channels"),
+        (np.ones((1, 5)), r"shape \(1, 5\); expected .* the 5 channels"),
+        (np.array([1, 2, -0.5, 4, np.nan]), r"-0\.5 at channel 2 \(2 of 5 are wrong\)"),
+        (np.array([1, 2, 3, 4, MAX_SIGMA + 1]), r"1001 at channel 4 .* from 0 \(off\) to 1000"),
+        (np.array(["a"] * 5), r"an array of <U1; expected a number"),
+    ],
+)
+def test_widths_that_mean_nothing_are_refused(sigma, message):
+    """The first wrong channel and the shape that was expected stand in the message."""
+    with pytest.raises(ParameterError, match=message):
+        smooth_spectra(np.ones(5), sigma)
+    with pytest.raises(ParameterError, match=message):
+        smooth_window(np.ones(5), sigma)
+
+
+def test_a_checked_sigma_is_a_float_or_float64_widths():
+    """What is stored and compared has one type, whatever was given."""
+    assert check_sigma(np.float32(2.5)) == 2.5
+    assert type(check_sigma(np.int64(3))) is float
+    assert type(check_sigma(np.array(3.0))) is float
+    widths = check_sigma(np.arange(6, dtype=np.uint8), n_channels=6)
+    assert widths.dtype == np.float64
+    np.testing.assert_array_equal(widths, [0, 1, 2, 3, 4, 5])
+
+
+def test_one_kernel_is_of_one_width():
+    """An array has as many kernels as channels."""
+    with pytest.raises(ParameterError, match=r"shape \(3,\); one kernel needs one number"):
+        gaussian_kernel(np.ones(3))

@@ -10,6 +10,7 @@ import panel as pn
 import pytest
 from visitor import Session, served, until
 
+from dashboard import latest
 from dashboard.latest import Latest, Settled
 
 
@@ -260,3 +261,27 @@ def test_settled_acts_at_once_outside_a_session() -> None:
     acts: list[int] = []
     Settled(lambda: acts.append(1), 10_000).request()
     assert acts == [1]
+
+
+def test_nothing_is_left_of_a_page_that_closes_before_it_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bokeh drops what a closed session had in mind: who waits for it would wait for ever."""
+    monkeypatch.setattr(latest, "_CLOSED_S", 0.01)
+
+    async def scenario(bench: Bench, session: Session) -> None:
+        document, others = session.document, asyncio.all_tasks()
+        add = document.add_next_tick_callback
+
+        def close_before_the_tick(callback: Callable[[], object]) -> object:
+            added = add(callback)
+            session.server.destroy()
+            return added
+
+        await session.do(lambda: bench.want(1))
+        monkeypatch.setattr(document, "add_next_tick_callback", close_before_the_tick)
+        await until(lambda: session.server.destroyed)
+        await until(lambda: asyncio.all_tasks() <= others)
+        assert bench.shown == []
+
+    in_session(scenario)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -18,7 +17,6 @@ from bokeh.plotting import figure
 from bokeh.server.server import Server
 from bokeh.server.views.ws import WSHandler
 from bokeh.util.token import generate_jwt_token
-from holoviews.plotting.bokeh.callbacks import Callback, RangeXYCallback
 from panel.reactive import Syncable
 from panel.util.parameters import edit_readonly
 from tornado.ioloop import IOLoop
@@ -98,25 +96,6 @@ def test_webgl_is_what_tune_switched_off() -> None:
     """Without `tune` a figure would be drawn with WebGL: the switch still does something."""
     renderer = hv.renderer("bokeh").instance(webgl=True)
     assert renderer.get_plot(hv.Curve([1, 3, 2])).state.output_backend == "webgl"
-
-
-def test_zoom_delay_of_holoviews_is_lowered_and_read() -> None:
-    """`RangeXYCallback.debounce` is set, and `process_on_event` is what waits for it."""
-    assert RangeXYCallback.debounce == 20
-    assert Callback.debounce is None
-
-    async def seconds(debounce: int) -> float:
-        callback = object.__new__(RangeXYCallback)
-        callback.debounce = debounce
-        callback._event_queue, callback._active = [], True
-        callback._set_busy = lambda _busy: None
-        now = time.perf_counter()
-        callback._queue = [("change", now)]
-        await callback.process_on_event()
-        return time.perf_counter() - now
-
-    assert asyncio.run(seconds(200)) >= 0.2
-    assert asyncio.run(seconds(20)) < 0.2
 
 
 def test_a_wheel_zoom_is_reported_early() -> None:

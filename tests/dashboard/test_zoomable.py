@@ -241,6 +241,7 @@ def test_the_pointer_is_told_the_value_of_its_cell(
     explorer = Explorer(shared)
     visitor = show(explorer.energy_map)
     grid = shared.scan.grid
+    errors = shared.scan.energy_map_error(*explorer.state.window)
     left, bottom, right, top = grid.bounds
     visitor.lay_out("map", *size)
     if size == (60, 50):
@@ -251,7 +252,10 @@ def test_the_pointer_is_told_the_value_of_its_cell(
         told = visitor.answer()
         assert (told["x"], told["y"]) == (grid.x[column], grid.y[row])
         value = explorer.energy_map.values[row, column]
-        assert float(told["counts"].replace(",", "")) == pytest.approx(value, abs=0.005)
+        assert float(told["shown"].replace(",", "")) == pytest.approx(value, abs=0.005)
+        counts, error = map(float, told["counts"].split(" ± "))
+        assert counts == pytest.approx(value, abs=0.006)
+        assert error == pytest.approx(errors[row, column], abs=0.006)
         assert ("of the cell" in told["drawn"]) == (size == (500, 400))
 
 
@@ -264,7 +268,7 @@ def test_the_value_under_a_still_pointer_follows_the_window(shared: SharedScan) 
     visitor.point("map", grid.x[4], grid.y[6])
     first = visitor.answer()["counts"]
     explorer.state.window = (3.516, 3.85)
-    told = float(visitor.answer()["counts"])
+    told = float(visitor.answer()["counts"].split(" ± ")[0])
     assert told == pytest.approx(explorer.energy_map.values[6, 4], abs=0.005)
     assert visitor.answer()["counts"] != first
 
@@ -287,7 +291,7 @@ def test_a_cell_without_a_datum_says_so(holed: SharedScan) -> None:
     visitor = show(explorer.energy_map)
     row, column = np.argwhere(np.isnan(explorer.energy_map.values))[0]
     visitor.point("map", holed.scan.grid.x[column], holed.scan.grid.y[row])
-    assert visitor.answer()["counts"] == "no datum"
+    assert visitor.answer()["shown"] == visitor.answer()["counts"] == "no datum"
 
 
 # --- positions ------------------------------------------------------------------------------

@@ -210,7 +210,9 @@ class Session(Visitor):
     async def leave(self) -> None:
         """Close the page, and let the server forget its session."""
         self.server.request_expiration()
+        deadline = time.monotonic() + 20
         while not self.server.destroyed:
+            assert time.monotonic() < deadline, "the session did not end"
             await self._context._cleanup_sessions(0)
             await asyncio.sleep(0)
 

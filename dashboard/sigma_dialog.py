@@ -1,0 +1,172 @@
+"""The dialog that finds the smoothing which the counts themselves ask for."""
+
+from __future__ import annotations
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from panel.viewable import Viewer
+
+from maxrf_core.resolution import REFERENCE_KEV
+from maxrf_core.smoothing import sigma_to_fwhm
+from maxrf_core.thinning import SigmaSuggestion
+
+from .data import SharedScan
+from .latest import Latest
+from .state import MAX_SIGMA, ViewState
+from .text import as_text
+from .theme import COLOURS
+
+__all__ = ["SigmaDialog"]
+
+_PICKED, _SCAN = "what is picked", "the whole scan"
+_EXPLAINED = (
+    "Each count in turn is left out, and predicted from all others, smoothed: where the "
+    "deviance is smallest, sigma fits the counts. Too little smoothing follows shot noise, too "
+    "much blurs the lines."
+)
+
+
+class SigmaDialog(Viewer):
+    """A button, and the dialog that it opens: deviance against sigma, and the best one.
+
+    Parameters
+    ----------
+    shared : SharedScan
+        The scan.
+    state : ViewState
+        Whose sigma is set when the visitor takes the suggestion.
+    """
+
+    def __init__(self, shared: SharedScan, state: ViewState) -> None:
+        super().__init__()
+        self.shared, self.state = shared, state
+        self.suggestion: SigmaSuggestion | None = None
+        self._whose = pmui.RadioButtonGroup(
+            options=[_PICKED, _SCAN], value=_PICKED, size="small", color="primary"
+        )
+        self._plot = pn.pane.HoloViews(
+            None, sizing_mode="stretch_width", height=260, linked_axes=False
+        )
+        self._text = pmui.Typography("", sizing_mode="stretch_width")
+        self._wait = pmui.LinearProgress(sizing_mode="stretch_width", visible=False)
+        self._take = pmui.Button(label="Use it", disabled=True, on_click=self._use)
+        self._dialog = pmui.Dialog(
+            title="Sigma from the counts",
+            close_on_click=True,
+            show_close_button=True,
+            width_option="md",
+        )
+        self.button = pmui.Button(
+            label="Suggest",
+            icon="auto_fix_high",
+            variant="text",
+            size="small",
+            margin=(4, 0),
+            on_click=self._open,
+        )
+        self._latest = Latest(self._suggest, self._show, self._fail)
+        self._whose.param.watch(lambda *_: self._ask(), "value")
+        state.param.watch(lambda *_: self._ask(), ["spectrum", "cell", "follow_resolution"])
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return pn.Row(self.button, self._dialog, margin=0)
+
+    def _open(self, _: object) -> None:
+        if not self._dialog.objects:
+            self._dialog[:] = [
+                pn.Column(
+                    pmui.Typography(_EXPLAINED, variant="body2"),
+                    self._whose,
+                    self._wait,
+                    self._plot,
+                    self._text,
+                    self._take,
+                    sizing_mode="stretch_width",
+                )
+            ]
+        self._dialog.open = True
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._dialog.open:
+            self._wait.visible, self._take.disabled = True, True
+            self._latest.request()
+
+    def _suggest(self) -> SigmaSuggestion:
+        return self.shared.suggest_sigma(
+            None if self._whose.value == _SCAN else self.state.spectrum,
+            None if self._whose.value == _SCAN else self.state.cell,
+            method=self.state.method,
+            follow_resolution=self.state.follow_resolution,
+        )
+
+    def _show(self, suggestion: SigmaSuggestion) -> None:
+        self.suggestion = suggestion
+        self._wait.visible = False
+        self._plot.object = self.element(suggestion)
+        self._text.object = as_text(self.sentence(suggestion))
+        self._take.disabled = not np.isfinite(suggestion.sigma)
+        self._take.label = f"Use {suggestion.sigma:.1f}" if not self._take.disabled else "Use it"
+
+    def sentence(self, suggestion: SigmaSuggestion) -> str:
+        """Return what was found, in words."""
+        if not np.isfinite(suggestion.sigma):
+            return "There are too few counts to tell."
+        scan, resolution = self.shared.scan, self.shared.resolution
+        ev = suggestion.sigma * scan.kev_per_channel * 1000
+        width = 1000 * float(resolution.fwhm_kev(REFERENCE_KEV))
+        measured = "as fitted to the scan's peaks" if resolution.is_fitted else "typical"
+        return (
+            f"Best sigma {suggestion.sigma:.1f} channels: {ev:.0f} eV, FWHM "
+            f"{sigma_to_fwhm(ev):.0f} eV. The counts cannot tell {suggestion.low:.1f} from "
+            f"{suggestion.high:.1f}. From {suggestion.n_counts:,} counts in "
+            f"{suggestion.n_spectra:,} spectra. The detector's own FWHM is {width:.0f} eV at "
+            f"5.9 keV ({measured})."
+        )
+
+    def element(self, suggestion: SigmaSuggestion) -> hv.Overlay:
+        """Return the plot of the deviance against sigma."""
+        excess = suggestion.deviance - np.nanmin(suggestion.deviance)
+        error = suggestion.error
+        detector = float(self.shared.detector_sigma)
+        near = excess[(suggestion.sigmas > 0.3 * suggestion.sigma)]
+        top = 1.1 * float(max(near[0], near[-1], 2 * error[excess.argmin() - 1])) or 1.0
+        parts = [
+            hv.Area(
+                (suggestion.sigmas, np.maximum(excess - error, 0), excess + error),
+                "sigma",
+                ["low", "high"],
+                label="± standard error",
+            ).opts(color=COLOURS["smooth"], alpha=0.2, line_alpha=0),
+            hv.Curve((suggestion.sigmas, excess), "sigma", "low", label="Deviance").opts(
+                color=COLOURS["smooth"], line_width=2
+            ),
+            hv.Curve(([suggestion.sigma] * 2, [0, top]), "sigma", "low", label="Best").opts(
+                color=COLOURS["window"], line_width=2
+            ),
+            hv.Curve(([detector] * 2, [0, top]), "sigma", "low", label="Detector at 5.9 keV").opts(
+                color=COLOURS["raw"], line_dash="dashed"
+            ),
+        ]
+        return hv.Overlay(parts).opts(
+            xlabel="Sigma (channels)",
+            ylabel="Deviance above the least, per count",
+            xlim=(0.0, min(MAX_SIGMA, 3.0 * suggestion.sigma)),
+            ylim=(0.0, top),
+            responsive=True,
+            legend_position="top_right",
+            default_tools=["save"],
+            tools=[],
+        )
+
+    def _use(self, _: object) -> None:
+        if self.suggestion is not None:
+            self.state.sigma = round(min(float(self.suggestion.sigma), MAX_SIGMA), 1)
+        self._dialog.open = False
+
+    def _fail(self, error: Exception) -> None:
+        self._wait.visible = False
+        self.state.notice = f"No sigma could be suggested: {error}"
+        self._dialog.open = False
