@@ -17,9 +17,11 @@ from scipy.signal import find_peaks, peak_widths
 from scipy.spatial import cKDTree
 
 from maxrf_core import Roi, Scan, open_scan
+from maxrf_core.calibration import CalibrationCheck, check_calibration
 from maxrf_core.location import is_url
 from maxrf_core.resolution import REFERENCE_KEV, Resolution, fit_resolution
 from maxrf_core.schema import CHANNELS_PER_GROUP
+from maxrf_core.sidecar import sidecar_path
 from maxrf_core.smoothing import sigma_to_fwhm, smooth_spectra
 from maxrf_core.thinning import MAX_SPECTRA, SigmaSuggestion, suggest_sigma
 
@@ -240,6 +242,25 @@ class SharedScan:
         """How sigma grows with the detector's resolution, (c,): 1 at 5.895 keV."""
         return self.resolution.sigma_channels(self.scan.energies, sigma=1.0)
 
+    @Once
+    def calibration(self) -> CalibrationCheck:
+        """Whether the energy axis agrees with its points and the lines in the counts."""
+        scan = self.scan
+        points = None if scan.calibration is not None else scan.metadata.get("calibration_points")
+        return check_calibration(scan.energies, scan.total_spectrum, points)
+
+    @property
+    def calibration_points(self) -> tuple[tuple[float, float], ...]:
+        """Channel and keV of the points in use, or else of those that the lines suggest."""
+        scan = self.scan
+        if scan.calibration is not None:
+            return tuple((channel, kev) for channel, kev in scan.calibration["points"])
+        if self.calibration.agrees is False and self.calibration.suggested_points:
+            return self.calibration.suggested_points
+        return tuple(
+            (channel, kev) for channel, kev in scan.metadata.get("calibration_points") or ()
+        )
+
     @property
     def detector_sigma(self) -> float:
         """Sigma of the detector's own lines at 5.895 keV, in channels."""
@@ -303,7 +324,9 @@ class SharedScan:
         return max(0.0, float(energies[0])), float(energies[min(last, len(energies) - 1)])
 
 
-_open: weakref.WeakValueDictionary[tuple[str, int, int], SharedScan] = weakref.WeakValueDictionary()
+_open: weakref.WeakValueDictionary[tuple[str | int, ...], SharedScan] = (
+    weakref.WeakValueDictionary()
+)
 _recent: deque[SharedScan] = deque(maxlen=KEPT_OPEN)
 _lock = threading.Lock()
 _opening: dict[str, threading.Lock] = {}
@@ -344,13 +367,17 @@ def shared_scan(location: Path | str) -> SharedScan:
             return shared
 
 
-def _identity(location: Path | str) -> tuple[str, int, int]:
-    """Return what tells a file from another, and from its successor."""
+def _identity(location: Path | str) -> tuple[str | int, ...]:
+    """Return what tells a file, and what is kept beside it, from another and from its successor."""
     if is_url(location):
-        return str(location), 0, 0
+        return (str(location),)
     path = Path(location)
     try:
         status = path.stat()
     except OSError:
-        return str(path), 0, 0  # opening it says what is wrong
-    return str(path.resolve()), status.st_mtime_ns, status.st_size
+        return (str(path),)  # opening it says what is wrong
+    try:
+        beside = sidecar_path(path).stat().st_mtime_ns
+    except OSError:
+        beside = 0
+    return str(path.resolve()), status.st_mtime_ns, status.st_size, beside

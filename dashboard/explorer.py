@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from panel.viewable import Viewer
 
 from maxrf_core import Scan
 
+from .calibration_dialog import CalibrationDialog
 from .data import SharedScan, shared_scan
 from .energymap import EnergyMapView
 from .positions import MotorPositionsView
+from .sigma_dialog import SigmaDialog
 from .spectrum import SpectrumView
 from .state import ViewState
 from .text import as_text
@@ -48,6 +51,8 @@ class Explorer(Viewer):
     state : ViewState, optional
         What to look at first; by default the strongest line and the spectrum with the
         most counts in it.
+    on_calibrated : callable, optional
+        Called when the visitor stored another calibration beside the scan; it opens it anew.
 
     Attributes
     ----------
@@ -64,7 +69,11 @@ class Explorer(Viewer):
     """
 
     def __init__(
-        self, scan: Scan | SharedScan | str | Path, *, state: ViewState | None = None
+        self,
+        scan: Scan | SharedScan | str | Path,
+        *,
+        state: ViewState | None = None,
+        on_calibrated: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self.shared = _shared(scan)
@@ -73,6 +82,8 @@ class Explorer(Viewer):
         self.positions = MotorPositionsView(self.shared, self.state)
         self.energy_map = EnergyMapView(self.shared, self.state)
         self.spectrum = SpectrumView(self.shared, self.state)
+        self.suggestion = SigmaDialog(self.shared, self.state)
+        self.calibration = CalibrationDialog(self.shared, self.state, on_calibrated)
 
     # --- controls -----------------------------------------------------------------------
 
@@ -90,9 +101,20 @@ class Explorer(Viewer):
             *self._switches(),
             pmui.Select.from_param(self.state.param.colour_map, size="small", **_WHOLE),
             live(pmui.RangeSlider.from_param(self.state.param.clip, step=0.5, **_WHOLE)),
+            _heading("Detector"),
+            *self._detector_facts(),
+            self.calibration,
             sizing_mode="stretch_width",
             margin=(0, 12),
         )
+
+    def _detector_facts(self) -> list[pn.viewable.Viewable]:
+        """Return what the scan says of the detector's dead time."""
+        dead = self.shared.scan.dead_time_fraction
+        if dead is None:
+            return []
+        text = f"Dead time {100 * dead.mean():.1f} % (at most {100 * dead.max():.1f} %)"
+        return [pmui.Typography(text, variant="body2", margin=(4, 0))]
 
     def _switches(self) -> list[pn.viewable.Viewable]:
         """Return the switches of the map that this scan has a use for."""
@@ -169,12 +191,19 @@ class Explorer(Viewer):
         switches = [
             pmui.Checkbox.from_param(parameter, label=label, margin=(0, 4), size="small")
             for parameter, label in (
+                (state.param.follow_resolution, "Follow resolution"),
                 (state.param.log_counts, "Log"),
                 (state.param.show_sum, "Sum"),
                 (state.param.show_max, "Max"),
             )
         ]
-        return pn.FlexBox(slider, *switches, align_items="center", sizing_mode="stretch_width")
+        return pn.FlexBox(
+            slider,
+            self.suggestion.button,
+            *switches,
+            align_items="center",
+            sizing_mode="stretch_width",
+        )
 
     # --- layout -------------------------------------------------------------------------
 
@@ -192,7 +221,14 @@ class Explorer(Viewer):
             margin=0,
         )
         below = _framed(_stacked(self.spectrum_controls(), self.spectrum), SPECTRUM_HEIGHT)
-        return pn.Column(maps, below, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
+        return pn.Column(
+            maps,
+            below,
+            self.suggestion.dialog,
+            sizing_mode="stretch_width",
+            margin=0,
+            styles={"gap": "8px"},
+        )
 
     def _positions_bar(self) -> pn.Row:
         key = pn.pane.HTML(

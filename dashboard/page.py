@@ -301,7 +301,13 @@ class ScanPage:
         if asked is not None and asked not in self._entries:
             notices.insert(0, f"there is no scan {asked[:60]!r} here; this is another one.")
         state.param.update(**values, notice=" ".join(notices))
-        return Explorer(shared, state=state), defaults
+        return Explorer(shared, state=state, on_calibrated=self._open_again), defaults
+
+    def _open_again(self) -> None:
+        """Open the scan with what is kept beside it by now, in the same view."""
+        if self._state is not None:
+            self._query = read_query(encode(self._state, self._entry.name))
+        self._show_scan(self._entry.name)
 
     async def _show_or_lament(
         self, entry: Entry, turn: object, looking: asyncio.Future[_Look]
@@ -336,6 +342,7 @@ class ScanPage:
         self._shared, self._state, self._defaults = explorer.shared, explorer.state, defaults
         self._state.param.watch(lambda *_: self._write_address_soon(), list(defaults))
         pn.state.onload(explorer.shared.prepare_picking)
+        pn.state.onload(explorer.calibration.look)
 
     # --- the address --------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import holoviews as hv
 import numpy as np
 import panel as pn
@@ -20,6 +22,9 @@ from .theme import COLOURS
 
 __all__ = ["SigmaDialog"]
 
+logger = logging.getLogger(__name__)
+
+_PLOT_HEIGHT = 260
 _PICKED, _SCAN = "what is picked", "the whole scan"
 _EXPLAINED = (
     "Each count in turn is left out, and predicted from all others, smoothed: where the "
@@ -44,15 +49,14 @@ class SigmaDialog(Viewer):
         self.shared, self.state = shared, state
         self.suggestion: SigmaSuggestion | None = None
         self._whose = pmui.RadioButtonGroup(
-            options=[_PICKED, _SCAN], value=_PICKED, size="small", color="primary"
+            options=[_PICKED, _SCAN], value=_PICKED, size="small", color="primary", width=300
         )
-        self._plot = pn.pane.HoloViews(
-            None, sizing_mode="stretch_width", height=260, linked_axes=False
-        )
-        self._text = pmui.Typography("", sizing_mode="stretch_width")
+        self._plot = pn.Column(sizing_mode="stretch_width", height=_PLOT_HEIGHT, margin=0)
+        self._text = pmui.Typography("", variant="body2", sizing_mode="stretch_width", margin=4)
         self._wait = pmui.LinearProgress(sizing_mode="stretch_width", visible=False)
         self._take = pmui.Button(label="Use it", disabled=True, on_click=self._use)
-        self._dialog = pmui.Dialog(
+        # Not inside a FlexBox: Bokeh lays out no plot in what Panel renders as HTML.
+        self.dialog = pmui.Dialog(
             title="Sigma from the counts",
             close_on_click=True,
             show_close_button=True,
@@ -71,26 +75,28 @@ class SigmaDialog(Viewer):
         state.param.watch(lambda *_: self._ask(), ["spectrum", "cell", "follow_resolution"])
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return pn.Row(self.button, self._dialog, margin=0)
+        """Return button and dialog."""
+        return pn.Column(self.button, self.dialog, margin=0)
 
     def _open(self, _: object) -> None:
-        if not self._dialog.objects:
-            self._dialog[:] = [
+        if not self.dialog.objects:
+            self.dialog[:] = [
                 pn.Column(
-                    pmui.Typography(_EXPLAINED, variant="body2"),
+                    pmui.Typography(_EXPLAINED, variant="body2", margin=4),
                     self._whose,
                     self._wait,
                     self._plot,
                     self._text,
                     self._take,
                     sizing_mode="stretch_width",
+                    margin=0,
                 )
             ]
-        self._dialog.open = True
+        self.dialog.open = True
         self._ask()
 
     def _ask(self) -> None:
-        if self._dialog.open:
+        if self.dialog.open:
             self._wait.visible, self._take.disabled = True, True
             self._latest.request()
 
@@ -105,7 +111,12 @@ class SigmaDialog(Viewer):
     def _show(self, suggestion: SigmaSuggestion) -> None:
         self.suggestion = suggestion
         self._wait.visible = False
-        self._plot.object = self.element(suggestion)
+        plot = pn.pane.HoloViews(
+            self.element(suggestion),
+            sizing_mode="stretch_both",
+            linked_axes=False,
+        )
+        self._plot[:] = [plot]
         self._text.object = as_text(self.sentence(suggestion))
         self._take.disabled = not np.isfinite(suggestion.sigma)
         self._take.label = f"Use {suggestion.sigma:.1f}" if not self._take.disabled else "Use it"
@@ -152,10 +163,13 @@ class SigmaDialog(Viewer):
         ]
         return hv.Overlay(parts).opts(
             xlabel="Sigma (channels)",
-            ylabel="Deviance above the least, per count",
+            ylabel="Excess deviance a count",
             xlim=(0.0, min(MAX_SIGMA, 3.0 * suggestion.sigma)),
             ylim=(0.0, top),
             responsive=True,
+            toolbar=None,
+            fontsize={"legend": "9pt"},
+            legend_opts={"background_fill_alpha": 0.7, "padding": 4, "spacing": 0},
             legend_position="top_right",
             default_tools=["save"],
             tools=[],
@@ -164,9 +178,10 @@ class SigmaDialog(Viewer):
     def _use(self, _: object) -> None:
         if self.suggestion is not None:
             self.state.sigma = round(min(float(self.suggestion.sigma), MAX_SIGMA), 1)
-        self._dialog.open = False
+        self.dialog.open = False
 
     def _fail(self, error: Exception) -> None:
         self._wait.visible = False
+        logger.error("no sigma could be suggested", exc_info=error)
         self.state.notice = f"No sigma could be suggested: {error}"
-        self._dialog.open = False
+        self.dialog.open = False

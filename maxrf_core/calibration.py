@@ -60,7 +60,7 @@ FARTHEST_FWHM = 0.6
 """Shifts of a mark from the straight line that are followed, in widths of the line."""
 SYSTEMATIC_KEV = 0.005
 """Standard error of every mark beyond its counts: tables, chemistry, a peak's tail."""
-STANDARD_ERRORS, LIMIT_FWHM = 3.0, 0.125
+STANDARD_ERRORS, LIMIT_FWHM = 3.0, 1.0 / 6.0
 """The axis is off if a line is off by more than so many standard errors, and by more than
 this share of its width and than one channel."""
 
@@ -234,10 +234,11 @@ def check_calibration(
     K-alpha, L-alpha and L-beta of `K_ELEMENTS` and `L_ELEMENTS` where they stand out by 10
     standard errors and apart from others; rhodium's K-alpha, scattered by the sample, is one of
     them, its Compton peak is not. The axis is said to disagree where the straight line through
-    the deviations (Huber's weights) is off at a mark by more than 3 standard errors, an eighth
+    the deviations (Huber's weights) is off at a mark by more than 3 standard errors, a sixth
     of the line's width, and one channel. Costs about half a second.
 
-    It misleads where most strong peaks belong to elements that are not looked for.
+    It misleads where most strong peaks belong to elements that are not looked for. A bend of the
+    axis shows in the marks' deviations, not in the verdict.
 
     Parameters
     ----------

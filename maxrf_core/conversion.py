@@ -126,7 +126,9 @@ def convert_crono(
     same conversion of the same file then goes on where it was, to the same result.
     """
     check_method(method)
-    check_sigma(sigma)
+    if not isinstance(check_sigma(sigma), float):
+        msg = "sigma is an array; the interchange arrays have one sigma for all channels."
+        raise ParameterError(msg)
     if lag != AUTOMATIC:
         lag = check_lag(lag)
     limit = _check_memory_limit(memory_limit)

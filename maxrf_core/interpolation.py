@@ -253,7 +253,7 @@ def build_operator(method: str, raster: Raster, *, threads: int | None = None) -
     method : {"selected", "nearest", "linear", "kriging"}
         ``selected`` takes the vendor's one spectrum a cell. ``nearest`` takes the nearest
         (the mean of those at the same place). ``linear`` weighs the corners of the
-        Delaunay triangle around the cell's centre. ``kriging`` weighs the nearest 21 by
+        Delaunay triangle around the cell's centre. ``kriging`` weighs the nearest 25 by
         the covariance of the object and shot noise.
     raster : Raster
         Positions, grid, selection and band counts of the scan.
@@ -272,7 +272,7 @@ def build_operator(method: str, raster: Raster, *, threads: int | None = None) -
 
     Notes
     -----
-    For a million cells and spectra on two cores, ``kriging`` costs about 2 s and 500 MB
+    For a million cells and spectra on two cores, ``kriging`` costs about 5 s and 600 MB
     beside the band counts, ``nearest`` half a second and ``linear`` 13 s, nearly all of it
     Qhull's. What is kept is 8 bytes an entry of the matrix.
     """
@@ -439,7 +439,7 @@ def _kriging(raster: Raster) -> Recipe:
     cells = np.random.default_rng(_FIT_SEED).permutation(raster.grid.size)[:_FIT_CELLS]
     beside = np.unique(places.nearest(raster.targets_of(cells), 1)[0])
     around = places.nearest(points[beside], k)[0]
-    covariance = fit_covariance(points, exposures, means, levels, place_nuggets, around)
+    covariance = fit_covariance(points, exposures, means, levels, around)
 
     def rows_for(targets: npt.NDArray[np.float64]) -> Rows:
         index, distances = places.nearest(targets, k, reach=MAX_DISTANCE)

@@ -20,7 +20,7 @@ from .compiled import compiled
 __all__ = ["LARGEST_NUGGET", "NEIGHBOURS", "Covariance", "kriging_weights", "local_nuggets"]
 
 NEIGHBOURS = 25
-"""Spectra behind a cell: on a regular raster, all within sqrt(5) pitches of its centre."""
+"""Places behind a cell: on a regular raster, the square of 5 x 5 around its centre."""
 
 LARGEST_NUGGET = 100.0
 """Of a place without any variance beyond shot noise: a plain average, and never infinite."""
@@ -28,7 +28,7 @@ SMALLEST_NUGGET = 1e-6  # keeps the equations solvable when positions nearly coi
 
 _SPREAD_POWER = 1.0 / 3.0
 _LARGEST_RATIO = 3.0  # of spreads
-_AROUND = 1.2  # pitches: width of the Gaussian within which the object's variance is estimated
+_AROUND = 1.5  # pitches: width of the Gaussian within which the object's variance is estimated
 _LANES = 64  # cells solved side by side: their matrices, 200 KiB, fit the L2 cache
 
 
@@ -201,12 +201,11 @@ def _weights(places, neighbours, cells, out):  # noqa: ANN001, ANN202
 def kriging_weights(
     points: npt.NDArray[np.float64],
     exposures: npt.NDArray[np.float64],
-    place_nuggets: npt.NDArray[np.float64],
+    place_nuggets: npt.NDArray[np.float64] | None,
     neighbours: npt.NDArray[np.integer],
     targets: npt.NDArray[np.float64],
     nuggets: npt.NDArray[np.float64],
     covariance: Covariance,
-    *, even: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Return the ordinary kriging weights of each target's neighbours.
 
@@ -217,8 +216,9 @@ def kriging_weights(
     exposures : (n,) float64
         Live time at each, in mean live times of a spectrum: the shot noise of the mean of
         its counts is that much smaller.
-    place_nuggets : (n,) float64
-        Nugget of a single spectrum around each position, as of `local_nuggets`.
+    place_nuggets : (n,) float64 or None
+        Nugget of a single spectrum around each position, as of `local_nuggets`; without them
+        the object's spread is the same everywhere.
     neighbours : (m, k) integer
         The k positions that each target is predicted from.
     targets : (m, 2) float64
@@ -244,14 +244,14 @@ def kriging_weights(
     weights = np.empty(neighbours.shape)
     length = covariance.range_pitches / np.sqrt(3.0)
     lengths = np.array([length, length * covariance.anisotropy])
+    spreads, target_spreads = np.ones(len(points)), np.ones(len(targets))
+    if place_nuggets is not None:
+        spreads, target_spreads = place_nuggets**-_SPREAD_POWER, nuggets**-_SPREAD_POWER
+    scaled = np.maximum(nuggets * covariance.nugget_factor, SMALLEST_NUGGET)
     _weights(
-        (points / lengths, exposures, place_nuggets**-_SPREAD_POWER),
+        (points / lengths, exposures, spreads),
         np.ascontiguousarray(neighbours, dtype=np.int64),
-        (
-            targets / lengths,
-            np.maximum(nuggets * covariance.nugget_factor, SMALLEST_NUGGET),
-            (np.ones(len(nuggets)) if even else nuggets**-_SPREAD_POWER),
-        ),
+        (targets / lengths, scaled, target_spreads),
         weights,
     )
     return weights

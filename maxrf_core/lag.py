@@ -552,7 +552,7 @@ def estimate_lag(
     -------
     Lag
         NaN if the scan does not tell: fewer than 12 rows, all of one direction, or too few
-        counts or too little structure along the rows. Never for want of a pattern.
+        counts or too little structure along the rows.
 
     Raises
     ------

@@ -46,6 +46,8 @@ def open_scan(
     ZipstoreError
         If the file is not there, cut short, of another schema version, or cannot be
         reached.
+    ParameterError
+        If the calibration kept beside it, in ``NAME.maxrf.json``, makes no sense.
     """
     return Scan(zipstore_filename, cache_bytes=cache_bytes)
 
@@ -63,6 +65,8 @@ class Scan(StoredScan):
         The zipstore or folder; None for a URL.
     energies : (c,) float32
         Energy of each channel in keV: of the file, or as calibrated anew since.
+    calibration : dict or None
+        ``points`` (channel, keV) and ``degree`` of a calibration kept beside the scan.
     file_energies : (c,) float32
         Energy of each channel in keV as the Crono file has it.
     lag_corrected : float

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .calibration import recalibrated
 from .crono import Roi
-from .errors import ZipstoreError
+from .errors import MaxrfError, ZipstoreError
 from .grid import Grid, cube_flips
 from .interpolation import Operator, Raster, build_operator, check_method
 from .lag import Lag, check_lag, corrected_positions, estimate_lag
@@ -50,13 +50,13 @@ class StoredScan:
         self.filename: Path | None = self._reader.path
         try:
             self._load(cache_bytes)
+        except MaxrfError:
+            self._reader.close()
+            raise
         except (KeyError, TypeError, ValueError) as error:
             self._reader.close()
             msg = f"{self.name}: the description of the scan is damaged ({error!r})."
             raise ZipstoreError(msg) from error
-        except ZipstoreError:
-            self._reader.close()
-            raise
 
     def _load(self, cache_bytes: int) -> None:
         reader = self._reader
@@ -75,7 +75,10 @@ class StoredScan:
         self.method = check_method(self.parameters["method"])
         self.conversion_sigma = float(self.parameters["sigma"])
         self.file_energies = _read_only(reader.read_array(ENERGIES))
-        self.energies = self._calibrated(self.file_energies)
+        self.calibration = self._read_calibration()
+        self.energies = self.file_energies
+        if self.calibration is not None:
+            self.energies = _read_only(recalibrated(len(self.energies), **self.calibration))
         self.lag_corrected = float(reader.layout(POSITIONS).attributes.get("lag_corrected", 0.0))
         self.positions = _read_only(reader.read_array(POSITIONS)[:, :2].astype(np.float64))
         self.selected_index = _read_only(reader.read_array(SELECTED))
@@ -98,14 +101,9 @@ class StoredScan:
         self._operators: dict[tuple[str, float], Operator] = {}
         self._operator_lock = threading.Lock()
 
-    def _calibrated(self, energies: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the energies of a calibration kept beside the scan, if there is one."""
-        if self.filename is None:
-            return energies
-        points = read_sidecar(self.filename).get("calibration")
-        if points is None:
-            return energies
-        return _read_only(recalibrated(len(energies), **points))
+    def _read_calibration(self) -> dict[str, Any] | None:
+        """Return points and degree of a calibration kept beside the scan, if there is one."""
+        return None if self.filename is None else read_sidecar(self.filename).get("calibration")
 
     def close(self) -> None:
         """Close the file; the scan cannot be used any more."""

@@ -159,16 +159,13 @@ def test_snip_with_lls_is_the_papers_loop():
 
 
 def test_snip_by_factors_takes_the_passes_of_ryan():
-    """Sixteen, then ever narrower by the root of 2: one peak is cut pass by pass as by hand."""
-    spectrum = np.full(41, 10.0)
-    spectrum[20] = 100.0
-    spectrum[[14, 26]] = 40.0
-    by_hand = spectrum.copy()
-    for p in (6, 6, 6, 3, 2, 1):  # 6 (twice before, once after), 3, 1.5, 0.75
+    """Some at the full width, then ever narrower by a factor: each pass is done by hand."""
+    by_hand = peaks()
+    for p in (6, 6, 6, 3, 2, 1):  # twice before it falls, then 6, 3, 1.5 and 0.75
         before = by_hand.copy()
-        for i in range(p, 41 - p):
+        for i in range(p, len(before) - p):
             by_hand[i] = min(before[i], (before[i - p] + before[i + p]) / 2)
-    found = snip(spectrum, 6, iter_num=2, decrease_factor=2.0, lls=False)
+    found = snip(peaks(), 6, iter_num=2, decrease_factor=2.0, lls=False)
     assert found == pytest.approx(by_hand)
 
 

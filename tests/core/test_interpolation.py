@@ -15,9 +15,10 @@ from scipy.spatial.distance import cdist
 
 from maxrf_core import METHODS, Grid, Operator, ParameterError, build_operator, smooth_spectra
 from maxrf_core import interpolation as interpolation_module
+from maxrf_core.covariance import fit_covariance
 from maxrf_core.grid import make_grid, vendor_grid
 from maxrf_core.interpolation import MAX_DISTANCE, Raster
-from maxrf_core.kriging import fit_covariance
+from maxrf_core.kriging import local_nuggets
 
 WEIGHTS_ROUNDING = 2e-6
 """Weights are float32: 21 of them, up to about 1 each, leave 21 x 6e-8 of what they weigh."""
@@ -122,13 +123,7 @@ def plain_operator(method, raster):
         for corner in range(3):
             weights[rows, corners[inside, corner]] = coordinates[inside, corner]
     if method == "kriging":
-        counts = share @ raster.band_counts()
-        covariance = fit_covariance(places, multiplicity, counts.T)
-        for cell, near in enumerate(order[:, :21]):
-            weights[cell] = 0.0
-            weights[cell, near] = plain_kriging(
-                places[near], multiplicity[near], distances[cell, near], covariance
-            )
+        weights = plain_kriging(raster, places, multiplicity, share @ raster.band_counts())
     weights[distances.min(axis=1) > MAX_DISTANCE] = 0.0
     return weights @ share
 
@@ -144,18 +139,42 @@ def plain_triangles(places, targets):
     return inside, triangulation.simplices[simplices], coordinates
 
 
-def plain_kriging(places, multiplicity, distances, covariance):
-    """Solve the ordinary kriging equations of one cell with their Lagrange multiplier."""
+def plain_kriging(raster, places, multiplicity, means):
+    """Solve the ordinary kriging equations of each cell with their Lagrange multiplier."""
+    exposures = multiplicity.astype(np.float64)
+    means = means.astype(np.float32)
+    levels = exposures @ means / exposures.sum()
 
-    def matern(d):
-        a = np.sqrt(3) * d / covariance.range_pitches
-        return (1 + a) * np.exp(-a)
+    def nearest(points):
+        squares = ((points[:, None] - places) ** 2).sum(axis=2)
+        return np.argsort(squares, axis=1, kind="stable")[:, :25]
 
-    k = len(places)
-    system = np.ones((k + 1, k + 1))
-    system[:k, :k] = matern(cdist(places, places)) + np.diag(covariance.nugget / multiplicity)
-    system[k, k] = 0.0
-    return np.linalg.solve(system, np.append(matern(distances), 1.0))[:k]
+    def nuggets(points):
+        return local_nuggets(places, exposures, means, levels, nearest(points), points)
+
+    cells = np.random.default_rng(0).permutation(raster.grid.size)[:2000]
+    beside = np.unique(nearest(raster.targets[cells])[:, 0])
+    covariance = fit_covariance(places, exposures, means, levels, nearest(places[beside]))
+    spreads = nuggets(places) ** (-1 / 3)
+
+    def matern(a, b):
+        scale = np.array([1.0, covariance.anisotropy]) * covariance.range_pitches
+        d = np.sqrt(3) * cdist(a / scale, b / scale)
+        return (1 + d) * np.exp(-d)
+
+    weights = np.zeros((raster.grid.size, len(places)))
+    for cell, near in enumerate(nearest(raster.targets)):
+        target = raster.targets[[cell]]
+        nugget = nuggets(target)[0]
+        spread = np.clip(spreads[near] / nugget ** (-1 / 3), 1 / 3, 3)
+        system = np.ones((len(near) + 1, len(near) + 1))
+        system[:-1, :-1] = np.outer(spread, spread) * matern(places[near], places[near])
+        noise = max(nugget * covariance.nugget_factor, 1e-6)
+        system[:-1, :-1] += np.diag(noise / exposures[near])
+        system[-1, -1] = 0.0
+        right = np.append(spread * matern(places[near], target)[:, 0], 1.0)
+        weights[cell, near] = np.linalg.solve(system, right)[:-1]
+    return weights
 
 
 @given(raster=rasters(), method=methods)
@@ -517,10 +536,74 @@ def test_kriging_is_nearest_to_the_truth(rng):
 def test_kriging_says_what_it_fitted():
     """The parameters are stored with the operator."""
     parameters = build_operator("kriging", wobbly_raster()).parameters
-    assert parameters["neighbours"] == 21
+    assert parameters["neighbours"] == 25
     assert parameters["max_distance"] == MAX_DISTANCE
     assert parameters["range_pitches"] > 0
-    assert parameters["nugget"] > 0
+    assert parameters["anisotropy"] > 0
+    assert parameters["nugget_factor"] > 0
+
+
+# --- live times ---------------------------------------------------------------------------------
+@given(raster=rasters(), method=methods, time=st.floats(1e-3, 1e3))
+def test_equal_live_times_leave_every_bit_of_the_operator(raster, method, time):
+    """A scan without live times and one with equal ones are one scan."""
+    timed = replace(raster, live_times=np.full(len(raster.positions), time))
+    ours, theirs = (build_operator(method, each).matrix for each in (timed, raster))
+    for part in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(ours, part), getattr(theirs, part))
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear", "kriging"])
+def test_a_spectrum_of_no_live_time_weighs_nothing(method, rng):
+    """Its rate is 0 / 0; a cell takes what lies around it instead."""
+    raster = wobbly_raster(shape=(9, 7))
+    dead = rng.uniform(size=len(raster.positions)) < 0.2
+    for nothing in (0.0, np.nan):
+        live_times = np.where(dead, nothing, 0.06)
+        matrix = build_operator(method, replace(raster, live_times=live_times)).matrix
+        assert not np.isin(matrix.indices, np.flatnonzero(dead)).any()
+        np.testing.assert_allclose(matrix.sum(axis=1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear", "kriging"])
+def test_live_times_that_nobody_recorded_are_none(method):
+    """A file full of zeros says nothing of time; the map need not be empty for it."""
+    raster = wobbly_raster()
+    timed = replace(raster, live_times=np.zeros(len(raster.positions)))
+    ours, theirs = (build_operator(method, each).matrix for each in (timed, raster))
+    np.testing.assert_array_equal(ours.toarray(), theirs.toarray())
+
+
+@pytest.mark.parametrize("method", ["nearest", "linear"])
+def test_coinciding_spectra_weigh_by_their_live_times(method):
+    """Inverse variance; at the turns several spectra lie at one place."""
+    positions = [[0, 0], [0, 0], [2000, 0], [0, 1000], [2000, 1000]]
+    raster = point_raster(positions, [(0, 0), (1, 0)])
+    raster = replace(raster, live_times=np.array([0.01, 0.03, 0.02, 0.02, 0.02]))
+    index, weights = build_operator(method, raster).cell_weights(0, 0)
+    assert index.tolist() == [0, 1]
+    np.testing.assert_allclose(weights, [0.25, 0.75], rtol=1e-6)
+
+
+def test_a_short_spectrum_weighs_less_in_kriging():
+    """All else equal, its shot noise is larger, and its neighbours take over."""
+    raster = wobbly_raster(shape=(29, 23), turn=0, wobble=0)
+    rng = np.random.default_rng(8)
+    truth = 30 + 20 * np.sin(raster.points.sum(axis=1) / 4)
+    live_times, middle = np.full(len(truth), 0.06), int(raster.selected_index[14, 11])
+    before, after = (
+        build_operator(
+            "kriging",
+            replace(
+                raster,
+                live_times=times,
+                band_counts=lambda times=times: rng.poisson(truth * times / 0.06)[:, None],
+            ),
+        )
+        for times in (live_times, np.where(np.arange(len(truth)) == middle, 0.003, live_times))
+    )
+    cell = 14 * raster.grid.width + 11
+    assert 0 < after.matrix[cell, middle] < 0.3 * before.matrix[cell, middle]
 
 
 def test_kriging_without_counts_is_refused():

@@ -61,7 +61,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cloud", "scaling"),
         ("plots", "layers", "latest", "conversion_card"),
         ("data", "state"),
-        ("view", "address", "sigma_dialog"),
+        ("view", "address", "calibration_dialog", "sigma_dialog"),
         ("zoomable",),
         ("energymap", "positions", "spectrum"),
         ("explorer",),

@@ -65,3 +65,50 @@ def test_where_groups_overlap_the_heavier_load_counts():
     place = np.array([[0.5, 0.545]])
     assert Layer([broad, dot((0.5, 0.53), 0.01)]).coverage(place) < 0.1
     assert Layer([broad], [dot((0.5, 0.53), 0.01)]).coverage(place) == pytest.approx(1.0, abs=0.01)
+
+
+def test_strokes_are_as_wide_along_x_as_along_y():
+    """On a wide page, too: else a raster would sample them finer in one direction."""
+    shares = [
+        (make_phantom("strokes", aspect=aspect).abundances(u, v)["Pb"] > 0.5).mean() * aspect
+        for aspect in (1.5, 3.0)
+        for u, v in [(np.linspace(0, 1, 300), np.linspace(0, 1, 200)[:, None])]
+    ]
+    # three waves, 0.05 high, from side to side: their area grows with their length alone
+    assert shares[1] / shares[0] == pytest.approx(2.0, rel=0.1)
+    assert shares[0] == pytest.approx(3 * 0.05 * 1.5, rel=0.15)
+
+
+def test_washes_are_broad():
+    """A raster of 60 rows samples them well: neighbours never differ by more than a twelfth."""
+    v = np.linspace(0, 1, 61)[:, None]
+    abundances = make_phantom("washes", aspect=1.3).abundances(np.linspace(0, 1, 79), v)
+    for name in ("Ca", "Fe", "Cu", "Pb"):
+        assert abundances[name].max() > 0.8
+        assert abundances[name].min() < 0.2
+        assert np.abs(np.diff(abundances[name], axis=0)).max() < 1 / 12
+
+
+@pytest.mark.parametrize(("name", "axis", "period"), [("Fe", 0, 0.26), ("Cu", 1, 0.13)])
+def test_periodic_patterns_repeat(name, axis, period):
+    """The period is what resolution is judged by; it is the same on every page."""
+    for aspect in (1.0, 2.9):
+        painting = make_phantom("periodic", aspect=aspect)
+        place = np.array([[0.31 / aspect, 0.4]])
+        moved = place + (np.array([period / aspect, 0]) if axis == 0 else np.array([0, period]))
+        here, there, half = (
+            painting.abundances(*at.T)[name][0] for at in (place, moved, (place + moved) / 2)
+        )
+        assert there == pytest.approx(here, rel=1e-9)
+        assert half == pytest.approx(1.0 - here, rel=1e-9)
+
+
+def test_hot_spots_stand_out_of_a_gradient():
+    """Small places hold several times what lies around them; the rest rises evenly."""
+    u, v = np.linspace(0, 1, 701), np.linspace(0, 1, 301)[:, None]
+    iron = make_phantom("hotspots", aspect=2.3).abundances(u, v)["Fe"]
+    assert iron.max() > 4.0
+    assert (iron > 1.2).mean() < 0.05
+    plain = np.median(iron, axis=0)
+    # a column through a broad spot has its median raised a little
+    np.testing.assert_allclose(plain, (0.25 + 1.5 * u) / 3, atol=0.08)

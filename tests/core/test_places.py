@@ -93,7 +93,42 @@ def test_the_mean_at_a_place_is_over_its_spectra(scene):
         for place in places.points
     ]
     # whole numbers below 2^53: sums are exact, and one division rounds alike
-    np.testing.assert_array_equal(places.mean(values), expected)
+    np.testing.assert_array_equal(places.mean(values), np.asarray(expected, np.float32))
+
+
+@given(scene=scenes())
+def test_the_mean_at_a_place_is_counts_over_live_time(scene):
+    """A spectrum that was counted for longer says more: counts add up, and so do live times."""
+    points, bounds, rng = scene
+    values = rng.poisson(30, (len(points), 3)).astype(np.uint32)
+    live_times = rng.uniform(0.01, 0.06, len(points))
+    places = Places(points, bounds, live_times)
+    relative = live_times / live_times.mean()
+    here = (points[:, None] == places.points).all(axis=2)
+    np.testing.assert_allclose(places.exposures, relative @ here, rtol=1e-12)
+    expected = (here.T @ values) / (relative @ here)[:, None]
+    np.testing.assert_allclose(places.mean(values), expected, rtol=1e-6)  # float32
+
+
+@given(scene=scenes(), time=st.floats(1e-3, 1e3))
+def test_equal_live_times_change_nothing(scene, time):
+    """Not a single bit: the same scan makes the same file, with live times and without."""
+    points, bounds, rng = scene
+    values = rng.poisson(30, (len(points), 2))
+    plain, timed = (Places(points, bounds, t) for t in (None, np.full(len(points), time)))
+    np.testing.assert_array_equal(timed.exposures, plain.counts)
+    np.testing.assert_array_equal(timed.mean(values), plain.mean(values))
+    every, weights = np.arange(len(plain.points))[None], rng.normal(size=(1, len(plain.points)))
+    for ours, theirs in zip(timed.share(every, weights), plain.share(every, weights), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_spectra_at_a_place_share_its_weight_by_live_time():
+    """Inverse variance: the variance of a rate goes with one over the live time."""
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    places = Places(points, (0, 0, 1, 1), np.array([0.01, 0.05, 0.03, 0.06]))
+    rows = places.share(np.array([[0, 1]]), np.array([[0.7, 0.3]]))
+    np.testing.assert_allclose(rows.weights, [0.07, 0.3, 0.21, 0.42], rtol=1e-6)  # float32
 
 
 @given(scene=scenes(), k=st.integers(1, 6))

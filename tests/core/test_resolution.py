@@ -95,6 +95,37 @@ def test_lines_wider_than_the_resolution_are_left_out():
     np.testing.assert_allclose(found.fwhm_kev(USED_KEV), fwhm_of(70.0, 0.12, USED_KEV), rtol=0.02)
 
 
+def test_the_narrow_half_of_the_lines_decides_against_the_wide_half():
+    """A least-squares line through all of them would run between the two."""
+    broad = ("Ca", "Cu", "Sr")
+    expectation = 1e7 * lines_of(70.0, 0.12, broad=broad)
+    found = fit_resolution(ENERGIES, np.random.default_rng(8).poisson(expectation))
+    assert [peak.is_used for peak in found.peaks] == [True, True, False, True, False, True, False]
+    np.testing.assert_allclose(found.fwhm_kev(USED_KEV), fwhm_of(70.0, 0.12, USED_KEV), rtol=0.02)
+
+
+def test_the_zero_peak_decides_between_lines_that_disagree():
+    """Four wide lines agree on a noise that the zero peak, which is the noise, contradicts."""
+    narrow = lines_of(70.0, 0.12, elements=("Si", "Ca"))
+    wide = lines_of(120.0, 0.12, elements=("Mn", "Cu", "Se", "Sr"), has_zero=False)
+    expectation = 1e7 * (0.5 * narrow + 0.5 * wide)
+    found = fit_resolution(ENERGIES, np.random.default_rng(9).poisson(expectation))
+    assert found.is_fitted
+    assert [peak.is_used for peak in found.peaks[:3]] == [True, True, True]
+    assert found.noise_ev == pytest.approx(70.0, rel=0.03)
+
+
+def test_a_peak_that_its_background_drowns_is_not_used():
+    """Where the background bends by more than the peak is high, its width is anybody's guess."""
+    lines = lines_of(70.0, 0.12)
+    faint = lines_of(70.0, 0.12, elements=("Br",), has_zero=False)
+    expectation = 1e8 * (0.97 * lines + 0.0004 * faint)
+    found = fit_resolution(ENERGIES, np.random.default_rng(10).poisson(expectation))
+    centres = np.array([peak.energy_kev for peak in found.peaks])
+    assert centres.size == len(FREE_ELEMENTS) + 1
+    assert np.abs(centres - 11.92).min() > 0.5
+
+
 def test_what_k_alphas_two_lines_lie_apart_is_no_resolution():
     """103 eV for molybdenum: as they are, its K-alpha looks a seventh too wide."""
     expectation = 1e7 * lines_of(70.0, 0.12, elements=("Ca", "Mn", "Mo"))

@@ -210,7 +210,7 @@ def test_a_best_sigma_at_the_end_of_the_grid_says_so():
 
 
 def test_the_foot_of_the_curve_lies_between_its_points():
-    """In the logarithm of sigma; where the five lowest bend down there is none, and none is made."""
+    """In the logarithm of sigma; where the five lowest bend down there is none."""
     sigmas = np.geomspace(1.0, 16.0, 9)
     curve = 0.3 * np.log(sigmas / 4.7) ** 2
     assert _lowest(sigmas, curve) == pytest.approx(4.7)
