@@ -26,10 +26,13 @@ __all__ = ["CACHE_VARIABLE", "DEMO_VERSION", "DemoPaths", "demo_paths", "demo_sc
 CACHE_VARIABLE = "MAXRF_CACHE"
 """Environment variable that names another folder than the system's for caches."""
 
-DEMO_VERSION = 1
+DEMO_VERSION = 2
 """Part of the file names: count it up when the simulation or the conversion changes."""
 
 _SEED = 14200215  # any fixed number
+
+_LAG = 0.4
+"""Periods by which exposures are late: a zigzag to be found, and to be seen without correction."""
 
 
 class DemoPaths(NamedTuple):
@@ -126,6 +129,7 @@ def _make(paths: DemoPaths, report: Callable[[Progress], None]) -> None:
         paths.crono,
         shape=DEMO_SHAPE,
         seed=_SEED,
+        lag=_LAG,
         compression="gzip",  # 14 MB instead of 159
         progress=lambda done, total: report(Progress("simulate", done, total)),
     )

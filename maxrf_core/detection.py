@@ -33,7 +33,7 @@ K_95 = 1.645
 """Quantile of the normal distribution that 5 % of blanks exceed (Currie 1968, eq. 1 and 2)."""
 STAPLETON_D = 0.4
 """Added to counts before the square root, for decisions at 5 %: D. J. Strom and J. A. MacLellan,
-Health Phys. 81 (2001) 27; MARLAP (2004), section 20.4.2.2."""
+Health Phys. 81 (2001) 27."""
 
 
 def null_variance_weights(weights: npt.NDArray[np.floating]) -> FloatArray:
@@ -97,7 +97,7 @@ def critical_level(
     paired blanks 6 % pass at 100 counts of background, 9 % at 10 and 12 % at 3, and where
     no background was counted any count does. With `unit`, Stapleton's approximation: 5 % from
     3 counts on, and fewer below (D. J. Strom and J. A. MacLellan, Health Phys. 81 (2001) 27;
-    MARLAP 2004, section 20.4.2.2)::
+    no more than 5.9 % at 1 count)::
 
         L_C = d (eta - 1) + k^2 / 4 (1 + eta) + k sqrt(null_variance + d eta (1 + eta))
 

@@ -124,7 +124,7 @@ def _share(order, first, counts, parts, exposures, places, weights, lengths):  #
 
 @compiled()
 def _sort_by_column(columns, weights):  # noqa: ANN001, ANN202
-    """Sort a row in place by Shell's method: most have 21 entries, one may have thousands."""
+    """Sort a row in place by Shell's method: most have 25 entries, one may have thousands."""
     n = len(columns)
     gap = 1
     while gap < n // 3:

@@ -17,6 +17,7 @@ from scipy.optimize import least_squares
 from scipy.signal import find_peaks
 from scipy.special import ndtr
 
+from .energy_axis import channel_width, checked_axis
 from .errors import ParameterError
 from .lines import FWHM_PER_SIGMA, SILICON_FANO, SILICON_PAIR_EV
 from .smoothing import check_sigma, smooth_spectra
@@ -140,7 +141,8 @@ class Resolution:
         ParameterError
             If the energies are no rising axis, or a width is beyond what can be smoothed with.
         """
-        axis, step = _check_axis(energies)
+        axis = checked_axis(energies)
+        step = channel_width(axis)
         widths = self.fwhm_kev(axis)
         if sigma is None:
             widths = widths / (FWHM_PER_SIGMA * step)
@@ -181,7 +183,8 @@ def fit_resolution(energies: npt.NDArray[np.floating], total_spectrum: npt.NDArr
     -----
     Energy in silicon: 3.65 eV a pair (Knoll 2010). It takes some 10 to 100 ms.
     """
-    axis, step = _check_axis(energies)
+    axis = checked_axis(energies)
+    step = channel_width(axis)
     total = np.asarray(total_spectrum)
     if total.shape != axis.shape or total.dtype.kind not in "uif":
         raise ParameterError(
@@ -197,17 +200,6 @@ def fit_resolution(energies: npt.NDArray[np.floating], total_spectrum: npt.NDArr
         if fitted is not None:
             return fitted
     return _typical(tuple(ResolutionPeak(*peak, is_used=False) for peak in found))
-
-
-def _check_axis(energies: npt.NDArray[np.floating]) -> tuple[FloatArray, float]:
-    """Return the energies as float64, and the width of a channel in keV."""
-    axis = np.asarray(energies, dtype=np.float64)
-    if axis.ndim != 1 or axis.size < 2 or not (np.diff(axis) > 0).all():
-        raise ParameterError(
-            f"energies is an array of shape {axis.shape}; expected two or more energies in keV, "
-            "rising."
-        )
-    return axis, float(axis[-1] - axis[0]) / (axis.size - 1)
 
 
 def _typical(peaks: tuple[ResolutionPeak, ...] = ()) -> Resolution:

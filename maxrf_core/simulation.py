@@ -81,7 +81,7 @@ def simulate_crono(
         Rows and columns of the vendor's map.
     seed : int, optional
         Seed of the raster's irregularities and of the counts. The phantom is always the same.
-    phantom : {"manuscript", "constant", "gradient"}, optional
+    phantom : {"manuscript", "constant", "gradient", "strokes", "washes", "periodic", "hotspots"}
         What lies under the head, a key of `maxrf_core.phantom.PHANTOMS`.
     n_channels : int, optional
         Channels of a spectrum; they cover -1.17 to 47.78 keV whatever their number.

@@ -7,16 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from maxrf_core.background import (
-    side_window_weights,
-    snip,
-    snip_width,
-    snip_window_weights,
-)
+from maxrf_core.background import side_window_weights, snip_window_weights
 from maxrf_core.components import COMPONENTS
 from maxrf_core.errors import ParameterError
 from maxrf_core.lines import peak_template
 from maxrf_core.simulation_parameters import SimulationParameters
+from maxrf_core.snip import snip, snip_width
 from maxrf_core.truth import SimulatedScan, scaled_to_counts
 
 AXIS = np.linspace(-1.0, 29.0, 1501)

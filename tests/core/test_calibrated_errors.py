@@ -57,16 +57,20 @@ def test_kriging_is_never_worse_than_one_spectrum_a_cell(case_of, phantom, count
     assert np.mean(errors(case, "kriging") / errors(case, "selected")) < 0.95
 
 
-@pytest.mark.parametrize("phantom", ["strokes", "washes", "hotspots"])
-def test_kriging_keeps_the_total(case_of, phantom):
+# Without the spreads of `kriging_weights` iron comes out 1.0, 0.7 and 0.8 % too high.
+@pytest.mark.parametrize(
+    ("phantom", "counts", "limit"),
+    [("strokes", 600, 0.007), ("hotspots", 50, 0.004), ("hotspots", 600, 0.004)],
+)
+def test_kriging_keeps_the_total(case_of, phantom, counts, limit):
     """Bright spots must not spread into the plain cells around them, to be counted twice."""
-    case = case_of(phantom, (60, 88), 600)
+    case = case_of(phantom, (60, 88), counts)
     total, expected = (
         build_operator(method, case.raster).apply(case.expected).sum(axis=(0, 1))
         for method in ("kriging", "linear")
     )
-    assert total.sum() == pytest.approx(expected.sum(), rel=0.005)
-    np.testing.assert_allclose(total, expected, rtol=0.015)
+    assert total.sum() == pytest.approx(expected.sum(), rel=0.003)
+    np.testing.assert_allclose(total, expected, rtol=limit)
 
 
 @pytest.mark.parametrize("method", ["selected", "linear", "kriging"])

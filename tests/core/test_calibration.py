@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from maxrf_core.calibration import LineMark, _straight_line, check_calibration, recalibrated
+from maxrf_core.calibration import check_calibration, recalibrated
 from maxrf_core.errors import ParameterError
+from maxrf_core.line_marks import LineMark, straight_line
 from maxrf_core.lines import element_template, peak_template
 from maxrf_core.simulation_parameters import SimulationParameters
 from maxrf_core.truth import SimulatedScan, calibration_points, scaled_to_counts
@@ -215,14 +216,14 @@ def test_one_strange_line_does_not_tilt_the_axis():
     deviations = 0.004 + 0.001 * at
     deviations[3] += 0.2
     marks = tuple(LineMark("", kev, off, 0.005) for kev, off in zip(at, deviations, strict=True))
-    fit, covariance = _straight_line(marks)
+    fit, covariance = straight_line(marks)
     assert fit == pytest.approx([0.004, 0.001], abs=0.002)
     assert np.sqrt(covariance[1, 1]) < 0.001
 
 
 def test_single_mark_gives_the_offset_alone():
     """One line cannot tell an offset from a gain."""
-    fit, covariance = _straight_line((LineMark("zero peak", 0.0, 0.03, 0.004),))
+    fit, covariance = straight_line((LineMark("zero peak", 0.0, 0.03, 0.004),))
     assert fit == pytest.approx([0.03, 0.0])
     assert covariance == pytest.approx(np.diag([0.004**2, 0.0]))
 

@@ -115,10 +115,10 @@ def test_the_interchange_arrays_are_the_products_of_the_design(made, convert, me
     with open_scan(path) as scan:
         weights = scan.operator().matrix.toarray().astype(np.float64)
     expected = (weights @ smoothed).reshape(7, 5, 50)
-    # float32 sums of at most 21 terms of either sign
+    # float32 sums of at most 25 terms of either sign
     scale = float(np.max(np.abs(weights) @ smoothed))
     cube = get_array(path, CUBE)
-    np.testing.assert_allclose(cube, expected, rtol=0, atol=21 * FLOAT32_ROUNDING * scale)
+    np.testing.assert_allclose(cube, expected, rtol=0, atol=25 * FLOAT32_ROUNDING * scale)
     np.testing.assert_array_equal(get_array(path, MAX_SPECTRUM), cube.max(axis=(0, 1)))
     mean = cube.mean(axis=(0, 1), dtype=np.float64)
     np.testing.assert_allclose(get_array(path, SUM_SPECTRUM), mean, rtol=FLOAT32_ROUNDING)

@@ -93,6 +93,15 @@ def test_a_smoother_object_has_a_longer_range(rng):
     assert ranges[0] < ranges[1]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_noise_is_not_taken_for_detail(seed):
+    """The nugget around a position is found without its own counts, or each would look bright."""
+    points = raster_points()
+    truth = 20 + 6 * np.sin(points[:, :1] / 3)
+    covariance = fit(points, np.random.default_rng(seed).poisson(truth))
+    assert covariance.range_pitches >= 2  # with its own counts: 0.7
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_stripes_have_the_longer_range_along_themselves(axis, rng):
     """What varies along x only is averaged along y."""

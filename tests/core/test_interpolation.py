@@ -21,7 +21,7 @@ from maxrf_core.interpolation import MAX_DISTANCE, Raster
 from maxrf_core.kriging import local_nuggets
 
 WEIGHTS_ROUNDING = 2e-6
-"""Weights are float32: 21 of them, up to about 1 each, leave 21 x 6e-8 of what they weigh."""
+"""Weights are float32: 25 of them, up to about 1 each, leave 25 x 6e-8 of what they weigh."""
 
 methods = st.sampled_from(list(METHODS))
 seeds = st.integers(0, 2**32 - 1)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import maxrf_core.lag as module
+from maxrf_core import lag_rows
 from maxrf_core.errors import ParameterError
 from maxrf_core.lag import Lag, check_lag, corrected_positions, estimate_lag
 from maxrf_core.raster import COLUMN_PITCH, ROW_PITCH
@@ -56,6 +56,17 @@ def textured(lag, seed, *, shape=(60, 42), mean=20.0, bands=4, one_way=False):
         signal += 0.12 * wave[:, None] * rng.uniform(0, 1, bands)
     counts = rng.poisson(mean * np.clip(signal, 0.0, None)).astype(np.uint32)
     return np.column_stack([recorded * PITCH[0], row * PITCH[1]]), counts
+
+
+def serpentine(rows, columns):
+    """Return the row and the column of each spectrum of a regular serpentine."""
+    row, way = np.divmod(np.arange(rows * columns), columns)
+    return row, np.where(row % 2 == 1, columns - 1 - way, way)
+
+
+def drawn(expected, seed, bands=4):
+    """Return Poisson counts (n, bands) of expected ones (n,), alike in all bands."""
+    return np.random.default_rng(seed).poisson(np.repeat(expected[:, None], bands, axis=1))
 
 
 # --- the estimate -------------------------------------------------------------------------
@@ -176,6 +187,100 @@ def test_rows_of_one_direction_do_not_tell():
     assert found.spacing_steps == pytest.approx(PITCH[0])
 
 
+def test_rows_of_one_direction_do_not_tell_whatever_their_margins():
+    """A lag shifts what the common nodes see: out of margins that change from row to row."""
+    row, column = np.divmod(np.arange(60 * 42), 42)
+    margin = np.random.default_rng(0).uniform(0, 40, 60)[row]
+    counts = drawn(np.where((column < 4) | (column >= 38), margin, 20.0), 1)
+    positions = np.column_stack([column, row]) * PITCH
+    assert math.isnan(estimate_lag(positions, PITCH, counts).standard_error)
+
+
+def test_rows_that_do_not_lie_beside_each_other_do_not_tell():
+    """Interlaced with rows far away, a slanted pattern would pass for a lag of 1.5 periods."""
+    number, column = serpentine(60, 42)
+    row = number // 2 + 30 * (number % 2)
+    counts = drawn(20.0 + 16.0 * np.cos(0.6 * (column + 0.1 * row)), 1)
+    found = estimate_lag(np.column_stack([column, row]) * PITCH, PITCH, counts)
+    assert math.isnan(found.standard_error)
+
+
+def test_rows_at_uneven_distances_tell_no_lag_of_their_own():
+    """Half way between neighbours, a slanted pattern would pass for an eighth of a period."""
+    number, column = serpentine(60, 42)
+    row = np.cumsum(np.tile([1, 2], 30))[number]
+    counts = drawn(20.0 + 16.0 * np.cos(0.6 * (column + 0.5 * row)), 1)
+    found = estimate_lag(np.column_stack([column, row]) * PITCH, PITCH, counts)
+    assert found.standard_error < 0.02
+    assert found.periods == pytest.approx(0.0, abs=0.03)
+
+
+def test_one_line_scanned_to_and_fro_tells_its_lag():
+    """The plainest way to measure a lag; no row then lies between its neighbours."""
+    number, column = serpentine(60, 42)
+    exposed = column + np.where(number % 2 == 1, -0.3, 0.3)
+    counts = drawn(20.0 + 16.0 * np.cos(0.6 * exposed), 1)
+    positions = np.column_stack([column * PITCH[0], np.zeros(len(column))])
+    found = estimate_lag(positions, PITCH, counts)
+    assert found.periods == pytest.approx(0.3, abs=0.03)
+
+
+def test_an_object_that_changes_from_row_to_row_alone_does_not_tell():
+    """There is structure, but none along the rows: the criterion's minimum is chance."""
+    row, column = serpentine(40, 30)
+    positions = np.column_stack([column, row]) * PITCH
+    found = [
+        estimate_lag(positions, PITCH, drawn(np.random.default_rng(k).uniform(0, 40, 40)[row], k))
+        for k in range(20)
+    ]
+    assert sum(math.isnan(lag.periods) for lag in found) >= 18
+
+
+@pytest.mark.parametrize(("columns", "spectra"), [(4.0, 4), (2.0, 8)])
+def test_a_head_that_overshoots_at_the_turn_does_no_harm(columns, spectra):
+    """Pieces of a turn, of few spectra or short, are no rows and part none from its neighbours."""
+    back = np.linspace(0.0, columns, spectra + 1)[1:]
+    way = np.concatenate([np.arange(42.0), 41.0 - back, 41.0 - columns + back])
+    number = np.repeat(np.arange(60), len(way))
+    column = np.where(number % 2 == 1, 41.0 - np.tile(way, 60), np.tile(way, 60))
+    positions = np.column_stack([column, number]) * PITCH
+    exposed = corrected_positions(positions, 0.3)[:, 0] / PITCH[0]
+    counts = drawn(20.0 + 10.0 * np.cos(0.7 * exposed + 0.3 * number), 2)
+    found = estimate_lag(positions, PITCH, counts)
+    assert found.standard_error < 0.02
+    assert found.periods == pytest.approx(0.3, abs=0.05)
+
+
+def test_short_rows_far_apart_are_rows_all_the_same():
+    """A head that goes farther across the rows than along them has its fast axis along them."""
+    positions, counts = textured(0.3, 1, shape=(60, 9))
+    apart = estimate_lag(positions * [1, 20], (PITCH[0], 20 * PITCH[1]), counts)
+    assert apart == estimate_lag(positions, PITCH, counts)
+    assert math.isfinite(apart.standard_error)
+
+
+@pytest.mark.parametrize("lag", [2.6, -3.0])
+def test_a_lag_beyond_those_on_trial_is_not_told(lag):
+    """The criterion falls up to the end of the range: that end is no minimum."""
+    assert math.isnan(estimate_lag(*_with_pitch(textured(lag, 0))).periods)
+
+
+@pytest.mark.parametrize("columns", [6, 7, 9])
+def test_rows_too_short_for_wide_smoothing_do_no_harm(columns):
+    """What rows have in common at every lag may lie between two nodes."""
+    found = estimate_lag(*_with_pitch(textured(0.3, 1, shape=(60, columns))))
+    # Where the wide smoothing finds no node, the narrow one's error stays: about a tenth.
+    assert math.isnan(found.periods) or abs(found.periods - 0.3) < 3 * found.standard_error
+
+
+def test_bands_without_counts_do_not_matter():
+    """Energies above the tube's voltage stay empty, and a shutter may be closed."""
+    positions, counts = textured(0.3, 1)
+    wider = np.column_stack([counts, np.zeros(len(counts), np.uint32)])
+    assert estimate_lag(positions, PITCH, wider) == estimate_lag(positions, PITCH, counts)
+    assert math.isnan(estimate_lag(positions, PITCH, np.zeros_like(counts)).standard_error)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 11])
 def test_few_rows_do_not_tell(rows):
     """Blocks are too few for an error; a scan of one row has nothing to compare."""
@@ -204,11 +309,26 @@ def test_a_large_scan_is_told_from_some_of_its_rows(monkeypatch):
     """A million spectra in a second, and the same result each time."""
     positions, counts = textured(0.3, 3, shape=(300, 42))
     whole = estimate_lag(positions, PITCH, counts)
-    monkeypatch.setattr(module, "MOST_SPECTRA", 3000)
+    monkeypatch.setattr(lag_rows, "MOST_SPECTRA", 3000)
     part = estimate_lag(positions, PITCH, counts, seed=4)
     assert part == estimate_lag(positions, PITCH, counts, seed=4)
     assert part.standard_error > 1.2 * whole.standard_error
     assert part.periods == pytest.approx(0.3, abs=4 * part.standard_error)
+
+
+def test_of_a_large_scan_only_so_many_spectra_are_read(monkeypatch):
+    """From all over the scan, as the object differs from place to place."""
+    monkeypatch.setattr(lag_rows, "MOST_SPECTRA", 3000)
+    rows = [lag_rows.Row(42 * k, 42 * k + 42, (-1) ** k, 41.0, float(k)) for k in range(300)]
+    centres = lag_rows.centres_between(rows, 1.0)
+    assert centres == list(range(1, 299))
+    blocks, size = lag_rows.choose_blocks(rows, centres, 4)
+    assert {len(block) for block in blocks} == {size}
+    # Each block reads a row more on either side.
+    assert 2500 < sum(42 * (len(block) + 2) for block in blocks) <= 3000
+    assert blocks[0][0] < 60
+    assert blocks[-1][-1] > 240
+    assert blocks != lag_rows.choose_blocks(rows, centres, 5)[0]
 
 
 def test_the_counts_and_positions_stay_as_they_were():
@@ -287,6 +407,14 @@ def test_the_head_turns_where_the_record_shows_the_turn():
     )
 
 
+def test_a_head_that_speeds_up_is_not_taken_for_a_gap():
+    """It creeps most of the time; a gap is a step far longer than those around it."""
+    steps = np.concatenate([np.full(60, 10.0), [20, 40, 80, 100, 80, 40, 20], np.full(60, 10.0)])
+    positions = np.column_stack([np.append(0.0, np.cumsum(steps)), np.zeros(128)])
+    found = corrected_positions(positions, 0.5)
+    np.testing.assert_allclose(found[:-1], (positions[:-1] + positions[1:]) / 2)
+
+
 def test_no_spectrum_is_moved_into_a_jump_of_the_record():
     """The way back of a head that measures one way only is not kept; nor are turns."""
     positions, _ = textured(0.0, 0, shape=(3, 42), one_way=True)
@@ -313,6 +441,19 @@ def test_positions_that_are_no_pairs_are_refused():
     """The file's own have a third column."""
     with pytest.raises(ParameterError, match=r"shape \(4, 3\)"):
         corrected_positions(np.zeros((4, 3)), 0.1)
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_positions_that_are_not_finite_are_refused(lost):
+    """One of them would make a gap of every step, and the lag of nothing."""
+    positions, counts = textured(0.3, 1)
+    positions[77, 0] = lost
+    for refused in (
+        lambda: corrected_positions(positions, 0.1),
+        lambda: estimate_lag(positions, PITCH, counts),
+    ):
+        with pytest.raises(ParameterError, match="not all finite pairs"):
+            refused()
 
 
 # --- what is said of it -------------------------------------------------------------------

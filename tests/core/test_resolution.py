@@ -207,7 +207,7 @@ def test_the_spectrum_is_not_changed_and_may_be_read_only():
 @pytest.mark.parametrize(
     ("energies", "total", "message"),
     [
-        (ENERGIES[::-1], np.zeros(4096), r"energies is an array of shape \(4096,\); .* rising"),
+        (ENERGIES[::-1], np.zeros(4096), r"energies have shape \(4096,\); .* rising"),
         (ENERGIES, np.zeros(4095), r"shape \(4095,\); expected the counts of 4096 channels"),
         (ENERGIES, np.full(4096, -1.0), "values that are no counts"),
         (ENERGIES, np.full(4096, np.nan), "values that are no counts"),
