@@ -49,7 +49,7 @@ class CalibrationDialog(Viewer):
         self.check: CalibrationCheck | None = None
         self._report = pn.pane.HTML("", sizing_mode="stretch_width")
         self._wrong = pmui.Alert(
-            "", alert_type="error", visible=False, sizing_mode="stretch_width", margin=(4, 0)
+            "", severity="error", visible=False, sizing_mode="stretch_width", margin=(4, 0)
         )
         self._points: list[tuple[pmui.FloatInput, pmui.FloatInput]] = []
         self._rows = pn.Column(sizing_mode="stretch_width", margin=0)
@@ -123,7 +123,7 @@ class CalibrationDialog(Viewer):
             if path is not None
             else "They can only be changed where the scan lies as a file."
         )
-        buttons = pn.Row(
+        buttons = pn.FlexBox(  # in two lines on a phone
             pmui.Button(label="Add a point", variant="text", on_click=self._add_point),
             pmui.Button(label="Recalibrate", on_click=self._store, disabled=path is None),
             pmui.Button(
@@ -133,6 +133,7 @@ class CalibrationDialog(Viewer):
                 disabled=path is None,
             ),
             margin=(8, 0),
+            sizing_mode="stretch_width",
         )
         return pn.Column(
             self._report,
@@ -148,12 +149,12 @@ class CalibrationDialog(Viewer):
         self._points = [self._fields(channel, kev) for channel, kev in points]
         while len(self._points) < _FEWEST_POINTS:
             self._points.append(self._fields(None, None))
-        self._rows[:] = [pn.Row(*fields, margin=0) for fields in self._points]
+        self._rows[:] = [_row(fields) for fields in self._points]
 
     def _fields(
         self, channel: float | None, kev: float | None
     ) -> tuple[pmui.FloatInput, pmui.FloatInput]:
-        style = {"size": "small", "width": 170, "margin": (6, 8, 6, 0)}
+        style = {"size": "small", "sizing_mode": "stretch_width", "margin": (6, 8, 6, 0)}
         return (
             pmui.FloatInput(label="channel", value=channel, step=1.0, **style),
             pmui.FloatInput(label="energy (keV)", value=kev, step=0.001, format="0.000", **style),
@@ -162,7 +163,7 @@ class CalibrationDialog(Viewer):
     def _add_point(self, _: object) -> None:
         if len(self._points) < _MOST_POINTS:
             self._points.append(self._fields(None, None))
-            self._rows.append(pn.Row(*self._points[-1], margin=0))
+            self._rows.append(_row(self._points[-1]))
 
     def _store(self, _: object) -> None:
         values = [(channel.value, kev.value) for channel, kev in self._points]
@@ -189,3 +190,7 @@ class CalibrationDialog(Viewer):
 
     def _fail(self, error: Exception) -> None:
         self._report.object = f"<p>{html.escape(str(error))}</p>"
+
+
+def _row(fields: tuple[pmui.FloatInput, pmui.FloatInput]) -> pn.Row:
+    return pn.Row(*fields, sizing_mode="stretch_width", max_width=380, margin=0)

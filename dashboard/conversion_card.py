@@ -56,9 +56,7 @@ class ConversionCard(Viewer):
         self._cancel = pmui.Button(label="Cancel", variant="outlined", on_click=self._stop)
         self._bar = pmui.LinearProgress(value=0, sizing_mode="stretch_width", visible=False)
         self._status = pmui.Typography("", sizing_mode="stretch_width")
-        self._failure = pmui.Alert(
-            "", alert_type="error", visible=False, sizing_mode="stretch_width"
-        )
+        self._failure = pmui.Alert("", severity="error", visible=False, sizing_mode="stretch_width")
         self._layout = pn.Column(
             pmui.Typography(as_text(title), variant="h6"),
             pmui.Typography(text),

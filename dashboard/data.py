@@ -211,11 +211,8 @@ class SharedScan:
             row,
             column,
             *asked.window,
-            method=asked.method,
             sigma=self.smoothing(asked.sigma, follow_resolution=asked.follow_resolution),
-            per_second=asked.per_second,
-            background=asked.background,
-            lag=asked.lag,
+            **asked.options,
         )
 
     def lag_corrected(self, correct: bool) -> float:
@@ -273,6 +270,7 @@ class SharedScan:
         cell: tuple[int, int] | None,
         *,
         method: str,
+        lag: float,
         follow_resolution: bool,
     ) -> SigmaSuggestion:
         """Return the sigma that the counts themselves ask for.
@@ -283,12 +281,14 @@ class SharedScan:
             Of one spectrum, or of those behind a cell; with neither, of a sample of the scan.
         method : str
             Interpolation of the cell.
+        lag : float
+            Correction of the zigzag, in periods, which moves other spectra behind the cell.
         follow_resolution : bool
             Whether sigma is to grow with the detector's resolution.
         """
         scan = self.scan
         if cell is not None:
-            chosen = np.sort(scan.operator(method).cell_weights(*cell)[0])
+            chosen = np.sort(scan.operator(method, lag=lag).cell_weights(*cell)[0])
         elif spectrum is not None:
             chosen = np.array([spectrum])
         else:
@@ -306,7 +306,7 @@ class SharedScan:
         """Compute what every first look needs, side by side. Call it in a thread."""
         with ThreadPoolExecutor(2, thread_name_prefix="first-look") as beside:
             waited_for = [beside.submit(self.scan.operator), beside.submit(lambda: self.cloud)]
-            _ = self.brightest_spectrum, self.energy_limits
+            _ = self.brightest_spectrum, self.energy_limits, self.zigzag
             for other in waited_for:
                 other.result()
         line = self.strongest_line

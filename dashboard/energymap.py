@@ -250,6 +250,7 @@ class EnergyMapView(ZoomableView):
         plot.scatter("x", "y", source=answer, level="overlay", alpha=0)
         screen.keep(answer=answer, limits=mapper, bar=bar, title=plot.title)
         plot.on_event(MouseMove, self._point)
+        self._show_palette()  # of the picture, which may have been made for another one
 
     # --- gestures -----------------------------------------------------------------------
 

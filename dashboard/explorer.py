@@ -255,7 +255,7 @@ def notice_of(state: ViewState) -> pmui.Alert:
     """Return the alert that shows a state's notice while there is one."""
     alert = pmui.Alert(
         as_text(state.notice),
-        alert_type="warning",
+        severity="warning",
         visible=bool(state.notice),
         closeable=True,
         sizing_mode="stretch_width",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from maxrf_core import Scan
 __all__ = ["LAYERS", "Asked", "Layer"]
 
 FloatMap = npt.NDArray[np.float32]
+Smoothing = float | npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,16 @@ class Asked:
         return " · ".join(parts)
 
     @property
+    def options(self) -> dict[str, Any]:
+        """How counts become a map, as `Scan.energy_map` takes it."""
+        return {
+            "method": self.method,
+            "per_second": self.per_second,
+            "background": self.background,
+            "lag": self.lag,
+        }
+
+    @property
     def background_used(self) -> str:
         """The background that is taken away; a detection is never without."""
         if self.layer == "detected" and self.background == "none":
@@ -99,46 +111,32 @@ class Layer:
 
     title: str
     unit: str
-    compute: Callable[[Scan, Asked, float | npt.NDArray[np.floating]], FloatMap]
+    compute: Callable[[Scan, Asked, Smoothing], FloatMap]
     of_window: bool = True
     of_smoothed: bool = True
 
 
-def _counts(scan: Scan, asked: Asked, sigma: float | npt.NDArray[np.floating]) -> FloatMap:
-    return scan.energy_map(
-        *asked.window,
-        method=asked.method,
-        sigma=sigma,
-        per_second=asked.per_second,
-        background=asked.background,
-        lag=asked.lag,
-    )
+def _counts(scan: Scan, asked: Asked, sigma: Smoothing) -> FloatMap:
+    return scan.energy_map(*asked.window, sigma=sigma, **asked.options)
 
 
-def _error(scan: Scan, asked: Asked, sigma: float | npt.NDArray[np.floating]) -> FloatMap:
-    return scan.energy_map_error(
-        *asked.window,
-        method=asked.method,
-        sigma=sigma,
-        per_second=asked.per_second,
-        background=asked.background,
-        lag=asked.lag,
-    )
+def _error(scan: Scan, asked: Asked, sigma: Smoothing) -> FloatMap:
+    return scan.energy_map_error(*asked.window, sigma=sigma, **asked.options)
 
 
-def _signal_to_noise(scan: Scan, asked: Asked, sigma: float | npt.NDArray[np.floating]) -> FloatMap:
+def _signal_to_noise(scan: Scan, asked: Asked, sigma: Smoothing) -> FloatMap:
     counts, error = _counts(scan, asked, sigma), _error(scan, asked, sigma)
     ratio = np.where(np.isnan(counts), counts, np.float32(0))  # no counts, no signal
     return np.divide(counts, error, out=ratio, where=error > 0)
 
 
-def _detected(scan: Scan, asked: Asked, _: float | npt.NDArray[np.floating]) -> FloatMap:
+def _detected(scan: Scan, asked: Asked, _: Smoothing) -> FloatMap:
     return scan.detection_map(
         *asked.window, method=asked.method, background=asked.background_used, lag=asked.lag
     )
 
 
-def _dead_time(scan: Scan, asked: Asked, _: float | npt.NDArray[np.floating]) -> FloatMap:
+def _dead_time(scan: Scan, asked: Asked, _: Smoothing) -> FloatMap:
     return 100 * scan.dead_time_map(method=asked.method, lag=asked.lag)
 
 

@@ -20,7 +20,7 @@ from bokeh.document.locking import without_document_lock
 from bokeh.models import CustomJS
 from panel.io.state import set_curdoc
 
-from maxrf_core import Grid, MaxrfError
+from maxrf_core import Grid, MaxrfError, ParameterError
 from maxrf_core.demo import demo_paths
 from maxrf_core.location import is_url
 
@@ -165,7 +165,7 @@ def _card(title: str, sentence: str) -> pmui.Alert:
     return pmui.Alert(
         as_text(sentence),
         title=title,
-        alert_type="error",
+        severity="error",
         sizing_mode="stretch_width",
         margin=20,
     )
@@ -301,7 +301,13 @@ class ScanPage:
         if asked is not None and asked not in self._entries:
             notices.insert(0, f"there is no scan {asked[:60]!r} here; this is another one.")
         state.param.update(**values, notice=" ".join(notices))
-        return Explorer(shared, state=state, on_calibrated=self._open_again), defaults
+        try:
+            explorer = Explorer(shared, state=state, on_calibrated=self._open_again)
+        except ParameterError as error:  # each value has a meaning, but not all of them together
+            told = f"The address asks for what cannot be shown, and was ignored: {error}"
+            state = ViewState(**defaults, notice=told)
+            explorer = Explorer(shared, state=state, on_calibrated=self._open_again)
+        return explorer, defaults
 
     def _open_again(self) -> None:
         """Open the scan with what is kept beside it by now, in the same view."""

@@ -165,6 +165,5 @@ class MotorPositionsView(ZoomableView):
     def _show_readout(self, text: str) -> None:
         self.readout.object = text
 
-    def _show_marker(self) -> None:
+    def _tell_pick(self) -> None:
         self.readout.object = self._picked()
-        super()._show_marker()

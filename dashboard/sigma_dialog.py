@@ -105,6 +105,7 @@ class SigmaDialog(Viewer):
             None if self._whose.value == _SCAN else self.state.spectrum,
             None if self._whose.value == _SCAN else self.state.cell,
             method=self.state.method,
+            lag=self.shared.lag_corrected(self.state.correct_lag),
             follow_resolution=self.state.follow_resolution,
         )
 

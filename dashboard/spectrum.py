@@ -13,6 +13,7 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import BoxAnnotation, HoverTool
 
+from maxrf_core import ParameterError
 from maxrf_core.smoothing import TRUNCATE, sigma_to_fwhm, smooth_spectra
 
 from .data import SharedScan
@@ -186,7 +187,8 @@ class SpectrumView(LiveView):
         """Return what a plot drawn anew shows: what the one before it did."""
         for figure in self._each("figure"):
             ends = figure.x_range.start, figure.x_range.end
-            if all(isinstance(end, int | float) and np.isfinite(end) for end in ends):
+            is_shown = figure.document is not None  # plots that were replaced linger for a while
+            if is_shown and all(isinstance(end, int | float) and np.isfinite(end) for end in ends):
                 return ends
         return self.shared.energy_limits
 
@@ -283,7 +285,7 @@ class SpectrumView(LiveView):
                 )
             )
         self._show_visible()
-        self._show_counts((self._shown, self._counts))  # the state may have changed meanwhile
+        self._draw_counts()  # the state may have changed since the element was made
 
     def _side_box(self) -> BoxAnnotation:
         """Return the mark of channels that the background under the window is taken from."""
@@ -303,7 +305,11 @@ class SpectrumView(LiveView):
         """Return the energies that the background is taken from, at most one run on each side."""
         state = self.state
         asked = Asked(state.window, state.method, layer=state.layer, background=state.background)
-        under = self.scan.window_weights(*state.window, background=asked.background_used).background
+        try:
+            weights = self.scan.window_weights(*state.window, background=asked.background_used)
+        except ParameterError:
+            return []  # the window leaves no channel beside it; the map says so
+        under = weights.background
         inside = self.scan.channels_of(*state.window)
         sides = []
         for first, channels in ((0, under[: inside.start]), (inside.stop, under[inside.stop :])):
@@ -400,6 +406,9 @@ class SpectrumView(LiveView):
     def _show_counts(self, read: _Read) -> None:
         self._succeed()
         self._shown, self._counts = read
+        self._draw_counts()
+
+    def _draw_counts(self) -> None:
         counts = self._counts
         x, y = comb(self._energies, counts)
         with self._together():

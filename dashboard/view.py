@@ -150,7 +150,15 @@ def check_picks(shared: SharedScan, state: ViewState) -> None:
         msg = f"there is no spectrum {state.spectrum}; expected 0 to {shared.scan.n_spectra - 1}."
         raise ParameterError(msg)
     if state.cell is not None:
-        shared.scan.operator(state.method).cell_weights(*state.cell)
+        # Of the grid, not of an interpolation: to build one may take many seconds.
+        height, width = shared.scan.grid.shape
+        row, column = state.cell
+        if not (0 <= row < height and 0 <= column < width):
+            msg = (
+                f"cell ({row}, {column}) is outside the grid; expected rows 0 to {height - 1} "
+                f"and columns 0 to {width - 1}."
+            )
+            raise ParameterError(msg)
 
 
 class MarkedView(LiveView):
@@ -158,6 +166,8 @@ class MarkedView(LiveView):
 
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
+        self._marked = self.marked_at()
+        self._misplaced = ""
         state.param.watch(lambda *_: self._show_marker(), ["spectrum", "cell"])
 
     def marked_at(self) -> tuple[float, float]:
@@ -169,25 +179,37 @@ class MarkedView(LiveView):
         return float(x), float(y)
 
     def _marker(self) -> hv.Points:
-        return hv.Points([self.marked_at()], ["x", "y"]).opts(
+        return hv.Points([self._marked], ["x", "y"]).opts(
             marker="circle",
             size=14,
             line_width=2.5,
             line_color=COLOURS["picked"],
             fill_alpha=0,
             tools=[],
-            hooks=[self._keep("marker")],
+            hooks=[self._hook(MarkedView._keep_marker)],
         )
+
+    def _keep_marker(self, plot: Any) -> None:
+        x, y = self._marked  # another may have been picked since the element was made
+        source = self._remember("marker", plot.handles["source"])
+        source.data = {"x": np.array([x]), "y": np.array([y])}
 
     def _show_marker(self) -> None:
         try:
             check_picks(self.shared, self.state)
         except MaxrfError as error:  # set from Python, or picked on another scan
-            self._fail(error)
+            self._misplaced = self.state.notice = str(error)
             return
-        x, y = self.marked_at()
+        if self._misplaced and self.state.notice == self._misplaced:
+            self.state.notice = ""
+        self._misplaced = ""
+        self._marked = x, y = self.marked_at()
         with self._together():
             self._patch("marker", x=np.array([x]), y=np.array([y]))
+            self._tell_pick()
+
+    def _tell_pick(self) -> None:
+        """Tell what is picked where else the view does so."""
 
 
 def is_inside(event: PointEvent) -> bool:

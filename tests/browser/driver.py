@@ -7,6 +7,7 @@ data the server sent back.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright
 
 CHROMIUM_FLAGS = [
@@ -33,16 +35,40 @@ _PROBE = """
   if (window.probe) return;
   const probe = window.probe = {};
   const models = () => Bokeh.documents.flatMap((doc) => [...doc._all_models.values()]);
-  probe.plot = (name) => models().find((m) => m.type === 'Figure' && m.tags.includes(name));
+  const isShown = (m) => Bokeh.index.find_one(m)?.el.isConnected;
+  probe.plot = (name) => {  // a document keeps the plots of what is opened anew for half a minute
+    const plots = models().filter((m) => m.type === 'Figure' && m.tags.includes(name));
+    return plots.find(isShown) ?? plots[0];
+  };
   probe.slider = (label) =>
     models().find((m) => m.data && (m.data.label || '').startsWith?.(label)).data;
-  probe.box = () => models().find((m) => m.name === 'energy window');
+  probe.box = () => probe.plot('spectrum').center.find((m) => m.name === 'energy window');
   probe.source = (name, column) => {
     const sources = probe.plot(name).renderers.map((r) => r.data_source).filter((s) => s);
     return Array.from(sources.find((s) => column in s.data).data[column][0]);
   };
   probe.lines = (name) =>
     probe.plot(name).renderers.map((r) => Array.from(r.data_source.data.counts));
+  probe.energies = () =>
+    Array.from(probe.plot('spectrum')?.renderers.at(-1)?.data_source.data.energy ?? []);
+  probe.bar = (name) => {
+    const {title, color_mapper} = probe.plot(name).right.find((m) => m.type === 'ColorBar');
+    return {title, low: color_mapper.low, high: color_mapper.high};
+  };
+  probe.sides = () => probe.plot('spectrum').center
+    .filter((m) => m.name === 'side window' && m.visible)
+    .map((m) => [m.left, m.right]).sort((a, b) => a[0] - b[0]);
+  probe.popped = () => {
+    const isView = (m) => ['spectrum', 'map', 'positions'].some((name) => m.tags.includes(name));
+    const plot = models().find((m) => m.type === 'Figure' && !isView(m));
+    const view = plot && Bokeh.index.find_one(plot);
+    if (!(view?._render_count > 0)) return null;
+    const canvas = view.canvas_view.el.getBoundingClientRect(), frame = view.frame.bbox;
+    return {
+      x: canvas.x + frame.left, y: canvas.y + frame.top,
+      width: frame.width, height: frame.height,
+    };
+  };
   probe.place = (name) => {
     const plot = probe.plot(name), view = Bokeh.index.find_one(plot);
     const canvas = view.canvas_view.el.getBoundingClientRect(), frame = view.frame.bbox;
@@ -325,6 +351,34 @@ class Driver:
     def lines(self) -> list[np.ndarray]:
         """Return the lines of the spectrum plot in the browser: sum, max, raw, smoothed."""
         return [np.array(v) for v in self.page.evaluate("() => window.probe.lines('spectrum')")]
+
+    def energies(self) -> np.ndarray:
+        """Return the energies of the spectrum plot in the browser, in keV; none without a plot."""
+        return np.array(self.page.evaluate("() => window.probe.energies()"))
+
+    def colour_bar(self, plot: str) -> tuple[str, float, float]:
+        """Return the title of a plot's colour bar, and the values of its end colours."""
+        bar = self.page.evaluate("(name) => window.probe.bar(name)", plot)
+        return bar["title"], bar["low"], bar["high"]
+
+    def sides(self) -> list[list[float]]:
+        """Return the side windows marked on the spectrum, in keV, the lower one first."""
+        return self.page.evaluate("() => window.probe.sides()")
+
+    def popped(self) -> dict[str, float] | None:
+        """Return where the frame of a dialog's plot lies on the page; None until it is painted."""
+        return self.page.evaluate("() => window.probe.popped()")
+
+    def pixels(self, clip: dict[str, float]) -> np.ndarray:
+        """Return what is on the screen in a part of the page, (h, w, 3) uint8."""
+        shot = Image.open(io.BytesIO(self.page.screenshot(clip=clip)))
+        return np.asarray(shot.convert("RGB"))
+
+    def sideways(self) -> int:
+        """Return by how many pixels the page is wider than its window."""
+        return self.page.evaluate(
+            "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
 
     def says(self, text: str | re.Pattern[str], *, timeout_ms: int = 20_000) -> None:
         """Wait until a text is to be read on the page."""

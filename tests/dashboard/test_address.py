@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -14,9 +16,13 @@ from hypothesis import strategies as st
 from dashboard.address import decode, encode, read_query
 from dashboard.data import SharedScan
 from dashboard.explorer import check_picks
+from dashboard.layers import LAYERS
 from dashboard.state import MAX_SIGMA, ViewState
 from dashboard.theme import COLOUR_MAPS
 from maxrf_core import METHODS
+from maxrf_core.windows import BACKGROUNDS
+
+OpenChanged = Callable[[str, Callable[[h5py.File], None]], SharedScan]
 
 DEFAULTS: dict[str, Any] = {
     name: value
@@ -28,6 +34,11 @@ GOOD = {
     "sigma": ("3.5", {"sigma": 3.5}),
     "window": ("6.1~6.5", {"window": (6.1, 6.5)}),
     "method": ("linear", {"method": "linear"}),
+    "layer": ("standard error", {"layer": "standard error"}),
+    "background": ("snip", {"background": "snip"}),
+    "rate": ("1", {"per_second": True}),
+    "zigzag": ("0", {"correct_lag": False}),
+    "follow": ("1", {"follow_resolution": True}),
     "smooth": ("1", {"smooth_map": True}),
     "colours": ("magma", {"colour_map": "magma"}),
     "clip": ("1~98", {"clip": (1.0, 98.0)}),
@@ -59,6 +70,11 @@ def states(draw: st.DrawFn, shared: SharedScan) -> ViewState:
         sigma=draw(st.floats(0, MAX_SIGMA)),
         window=tuple(sorted(draw(st.tuples(energy, energy)))),
         method=draw(st.sampled_from(list(METHODS))),
+        layer=draw(st.sampled_from(list(LAYERS))),
+        background=draw(st.sampled_from(BACKGROUNDS)),
+        per_second=draw(st.booleans()),
+        correct_lag=draw(st.booleans()),
+        follow_resolution=draw(st.booleans()),
         smooth_map=draw(st.booleans()),
         colour_map=draw(st.sampled_from(COLOUR_MAPS)),
         clip=tuple(sorted(draw(st.tuples(*[st.floats(0, 100)] * 2)))),
@@ -215,6 +231,31 @@ def test_limits_are_the_scans(shared: SharedScan) -> None:
         values, notices = decode(query, shared, DEFAULTS)
         assert values == DEFAULTS
         assert len(notices) == 1
+
+
+def test_what_a_scan_does_not_know_is_refused(open_changed: OpenChanged) -> None:
+    """An address of another scan: without times there are no rates and no dead time."""
+
+    def change(file: h5py.File) -> None:
+        del file["XRF/LiveTimes"]
+
+    timeless = open_changed("timeless", change)
+    query = {"rate": "1", "layer": "dead time", "background": "sides"}
+    values, notices = decode(query, timeless, DEFAULTS)
+    assert values == DEFAULTS | {"background": "sides"}
+    assert [notice.split("=")[0] for notice in notices] == ["layer", "rate"]
+    values, notices = decode({"rate": "0", "layer": "detected"}, timeless, DEFAULTS)
+    assert values == DEFAULTS | {"layer": "detected"}
+    assert notices == []
+
+
+@pytest.mark.parametrize("key", ["layer", "background"])
+@pytest.mark.parametrize("text", ["Counts", " counts", "dead%20time", "__class__", "left in", "2"])
+def test_only_the_names_of_choices_are_choices(shared: SharedScan, key: str, text: str) -> None:
+    """Not their labels, nor what looks like them; the name is a key of a table."""
+    values, notices = decode({key: text}, shared, DEFAULTS)
+    assert values == DEFAULTS
+    assert notices == [f"{key}={text!r} in the address has no meaning here and was ignored."]
 
 
 def test_the_last_of_a_repeated_key_counts(shared: SharedScan) -> None:

@@ -195,6 +195,38 @@ def test_a_pan_shifts_a_picture_and_does_not_change_it() -> None:
     )
 
 
+@pytest.mark.parametrize("number", [12, 300, 3000, 40_000], ids=lambda n: f"{n} positions")
+def test_what_was_drawn_stays_as_it_was_in_a_pan(number: int) -> None:
+    """Same shades, same discs, also where what comes into view is crowded or empty.
+
+    Were sizes and shades taken from what is seen, positions would swell when a crowd leaves.
+    """
+    rng = np.random.default_rng(8)
+    spread_out = rng.uniform(0, 100, (number, 2))
+    crowd = rng.normal((60, 48), 2.5, (number, 2))
+    positions = np.concatenate([spread_out, crowd])
+    cloud = PositionCloud(positions, rng.random(len(positions)) < 0.4)
+    first = cloud.seen(View(20, 30, 57, 67, 100, 100))
+    for x, y in ((11.3, 0.0), (-20.2, 5.9), (30.1, -14.7), (0.0, 28.0)):
+        moved = cloud.seen(View(20 + x, 30 + y, 57 + x, 67 + y, 100, 100))
+        places = []
+        for picture in (first, moved):
+            left, bottom, right, top = np.rint(np.array(picture.bounds) / 0.37).astype(int)
+            places.append((left, bottom, right, top))
+        # Discs of positions beyond a picture's edge are cut off there, outside of the view.
+        low = np.max(np.array(places)[:, :2], axis=0) + 6
+        high = np.min(np.array(places)[:, 2:], axis=0) - 6
+        assert (high - low > 5).all()
+        parts = [
+            picture.levels[
+                low[1] - place[1] : high[1] - place[1], low[0] - place[0] : high[0] - place[0]
+            ]
+            for picture, place in zip((first, moved), places, strict=True)
+        ]
+        assert parts[0].any()
+        np.testing.assert_array_equal(*parts)
+
+
 def test_motor_steps_far_from_zero_are_told_apart() -> None:
     """Float32 has no single steps at 1.6e9; positions are kept from their own corner."""
     corner = 1.6e9

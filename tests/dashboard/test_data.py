@@ -18,7 +18,9 @@ from scipy.ndimage import gaussian_filter1d
 from dashboard import data
 from dashboard.data import SharedScan, shared_scan
 from maxrf_core import ZipstoreError, open_scan
+from maxrf_core.calibration import recalibrated
 from maxrf_core.lines import emission_lines
+from maxrf_core.sidecar import sidecar_path, write_sidecar
 
 OpenChanged = Callable[[str, Callable[[h5py.File], None]], SharedScan]
 
@@ -71,6 +73,44 @@ def test_a_replaced_file_is_opened_anew(zipstores: list[Path], without_rois: Sha
     after = shared_scan(zipstores[0])
     assert after is not before
     assert after.scan.grid.shape == (13, 8) != before.scan.grid.shape
+
+
+def test_another_calibration_beside_a_scan_opens_it_anew(zipstores: list[Path]) -> None:
+    """And its removal does: energies are made when a scan is opened."""
+    before = shared_scan(zipstores[0])
+    points = [[700.0, 7.5], [2000.0, 23.0]]
+    write_sidecar(zipstores[0], calibration={"points": points, "degree": 1})
+    calibrated = shared_scan(zipstores[0])
+    assert calibrated is not before
+    np.testing.assert_array_equal(calibrated.scan.energies, recalibrated(4096, points))
+    assert calibrated.calibration_points == ((700.0, 7.5), (2000.0, 23.0))
+    assert shared_scan(zipstores[0]) is calibrated
+    sidecar_path(zipstores[0]).unlink()
+    after = shared_scan(zipstores[0])
+    np.testing.assert_array_equal(after.scan.energies, before.scan.energies)
+
+
+def test_a_scan_that_does_not_answer_holds_up_no_other(
+    zipstores: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that hangs is one scan's trouble; who asks for the same scan waits, too."""
+    gate, began = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> object:
+        if path == zipstores[0]:
+            began.set()
+            assert gate.wait(20)
+        return open_scan(path)
+
+    monkeypatch.setattr(data, "open_scan", slow)
+    with ThreadPoolExecutor(3) as visitors:
+        waiting = [visitors.submit(shared_scan, zipstores[0]) for _ in range(2)]
+        assert began.wait(20)
+        other = visitors.submit(shared_scan, zipstores[1]).result(20)
+        assert str(other.scan.filename) == str(zipstores[1])
+        assert not any(visit.done() for visit in waiting)
+        gate.set()
+        assert len({id(visit.result(20)) for visit in waiting}) == 1
 
 
 def test_only_some_scans_are_kept_open_and_those_in_use(zipstores: list[Path]) -> None:
@@ -215,6 +255,25 @@ def test_a_scan_with_counts_below_1_kev_only_can_be_looked_at(open_changed: Open
     line = open_changed("closed", change).strongest_line
     assert line.low_kev < line.high_kev
     assert line.low_kev > 1
+
+
+def test_the_points_of_a_scan_that_has_none_are_none(open_changed: OpenChanged) -> None:
+    """No calibration, and nothing to object to: the dialog begins with empty fields."""
+
+    def change(file: h5py.File) -> None:
+        del file["XRF/CalibrationPoints"]
+
+    assert open_changed("pointless", change).calibration_points == ()
+
+
+def test_a_sigma_of_0_is_0_in_all_channels(shared: SharedScan) -> None:
+    """Raw counts stay whole numbers; a sigma for each channel would make them floats."""
+    assert shared.smoothing(0.0, follow_resolution=True) == 0.0
+    assert shared.smoothing(4.0, follow_resolution=False) == 4.0
+    widths = shared.smoothing(4.0, follow_resolution=True)
+    assert widths.shape == (4096,)
+    at_manganese = int(np.searchsorted(shared.scan.energies, 5.895))
+    assert widths[at_manganese] == pytest.approx(4.0, rel=1e-3)
 
 
 def test_summary_names_the_sizes(shared: SharedScan) -> None:

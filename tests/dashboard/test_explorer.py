@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import math
+import threading
 import weakref
 from collections.abc import Callable
 from html import unescape
@@ -25,9 +26,14 @@ from dashboard import Explorer, ViewState
 from dashboard.data import SharedScan
 from dashboard.explorer import notice_of
 from dashboard.plots import comb, counts_range
+from dashboard.positions import MotorPositionsView
 from dashboard.scaling import scale_map
 from dashboard.theme import palette
 from maxrf_core import METHODS, MaxrfError, ParameterError, Scan, ZipstoreError
+from maxrf_core.resolution import fit_resolution
+from maxrf_core.smoothing import smooth_spectra
+
+PER_SECOND_NET = {"background": "sides", "per_second": True}
 
 
 def expected_map(explorer: Explorer) -> npt.NDArray[np.float32]:
@@ -399,6 +405,191 @@ def test_smoothing_is_told_as_a_width_in_ev(explorer: Explorer, visitor: Visitor
     assert visitor.title("spectrum").endswith("smoothing off")
 
 
+def test_a_logarithmic_axis_keeps_the_zoom(explorer: Explorer, visitor: Visitor) -> None:
+    """The visitor looks at one line, and wants its foot: not the whole spectrum again."""
+    axis = visitor.figure("spectrum").x_range
+    visitor.change(axis, start=5.5, end=7.25)
+    explorer.state.log_counts = True
+    axis = visitor.figure("spectrum").x_range
+    assert (axis.start, axis.end) == (5.5, 7.25)
+    assert (axis.reset_start, axis.reset_end) == explorer.shared.energy_limits
+    visitor.change(axis, start=6.0)
+    explorer.state.log_counts = False
+    axis = visitor.figure("spectrum").x_range
+    assert (axis.start, axis.end) == (6.0, 7.25)
+    visitor.change(axis, start=axis.reset_start, end=axis.reset_end)
+
+
+# --- sigma that follows the resolution ------------------------------------------------------
+
+
+def test_the_smoothed_line_may_follow_the_resolution(explorer: Explorer, visitor: Visitor) -> None:
+    """Wider at high energies, as the detector's lines are; the browser is told the widths."""
+    scan = explorer.shared.scan
+    shape = fit_resolution(scan.energies, scan.total_spectrum).sigma_channels(
+        scan.energies, sigma=1.0
+    )
+    assert shape[-1] / shape[0] > 2
+    source = visitor.source("spectrum", "Line", SMOOTH)
+    np.testing.assert_array_equal(source.data["shape"], np.ones(4096, np.float32))
+    state_of(explorer, sigma=6.5, follow_resolution=True, spectrum=20)
+    counts = scan.spectrum(20)
+    expected = smooth_spectra(counts, 6.5 * shape)
+    np.testing.assert_array_equal(explorer.spectrum.smoothed, expected)
+    np.testing.assert_array_equal(visitor.line(SMOOTH)[1], expected)
+    assert not np.array_equal(expected, smooth_spectra(counts, 6.5))
+    np.testing.assert_array_equal(source.data["shape"], shape.astype(np.float32))
+    np.testing.assert_array_equal(source.data["raw"], counts)
+    assert "smoothing at 5.9 keV 78 eV · FWHM 183 eV" in visitor.title("spectrum")
+    state_of(explorer, sigma=3.0)
+    np.testing.assert_array_equal(visitor.line(SMOOTH)[1], smooth_spectra(counts, 3.0 * shape))
+    again = show(explorer.spectrum).source("spectrum", "Line", SMOOTH)
+    np.testing.assert_array_equal(again.data["shape"], shape.astype(np.float32))
+    state_of(explorer, sigma=0.0)
+    np.testing.assert_array_equal(visitor.line(SMOOTH)[1], counts)
+    state_of(explorer, sigma=3.0, follow_resolution=False)
+    np.testing.assert_array_equal(source.data["shape"], np.ones(4096, np.float32))
+    check(visitor, explorer)
+
+
+def test_a_map_of_spectra_smoothed_so_is_the_cores(explorer: Explorer, visitor: Visitor) -> None:
+    """The same sigma behind the map as behind the line; of a raw map it changes nothing."""
+    scan = explorer.shared.scan
+    raw = visitor.image()
+    state_of(explorer, sigma=8.0, follow_resolution=True)
+    assert visitor.image() is raw
+    state_of(explorer, smooth_map=True)
+    sigma = 8.0 * explorer.shared.sigma_shape
+    expected = scan.energy_map(*explorer.state.window, sigma=sigma)
+    np.testing.assert_array_equal(explorer.energy_map.values, expected)
+    assert "smoothed by 8 at 5.9 keV" in visitor.title("map")
+    state_of(explorer, follow_resolution=False)
+    check(visitor, explorer)
+
+
+# --- the background under the window --------------------------------------------------------
+
+
+def expected_sides(explorer: Explorer, background: str) -> list[npt.NDArray]:
+    """Return the channels beside the window that the background is taken from, side by side."""
+    state, scan = explorer.state, explorer.shared.scan
+    weights = scan.window_weights(*state.window, background=background).background
+    inside, used = scan.channels_of(*state.window), np.flatnonzero(weights)
+    return [side for side in (used[used < inside.start], used[used >= inside.stop]) if len(side)]
+
+
+def marked(explorer: Explorer, visitor: Visitor) -> list[npt.NDArray]:
+    """Return the channels within the marked side windows: each begins at its energy."""
+    energies, width = explorer.shared.scan.energies, explorer.shared.scan.kev_per_channel
+    return [
+        np.flatnonzero((energies > low - width / 2) & (energies < high - width / 2))
+        for low, high in visitor.sides()
+    ]
+
+
+def hold_sides(explorer: Explorer, visitor: Visitor, background: str, number: int) -> None:
+    """Hold what is marked to the channels that are used."""
+    found, expected = marked(explorer, visitor), expected_sides(explorer, background)
+    assert len(found) == len(expected) == number
+    for channels, wanted in zip(found, expected, strict=True):
+        assert (channels[0], channels[-1]) == (wanted[0], wanted[-1])
+
+
+@pytest.mark.parametrize("background", ["sides", "snip"])
+def test_side_windows_are_marked_on_the_spectrum(
+    explorer: Explorer, visitor: Visitor, background: str
+) -> None:
+    """A side window on another element's line takes too much away: the eye must see where it is."""
+    assert visitor.sides() == []
+    state_of(explorer, background=background)
+    hold_sides(explorer, visitor, background, 2)
+    (low, first), (last, high) = visitor.sides()
+    assert low < first <= 6.18 < 6.6 < last < high  # a channel beside the window's edges
+    for window in ((10.353, 10.819), (8.369, 8.871)):
+        state_of(explorer, window=window)
+        hold_sides(explorer, visitor, background, 2)
+    hold_sides(explorer, show(explorer.spectrum), background, 2)
+    state_of(explorer, log_counts=True)  # a new plot
+    hold_sides(explorer, visitor, background, 2)
+    state_of(explorer, background="none")
+    assert visitor.sides() == []
+    assert explorer.state.notice == ""
+
+
+@pytest.mark.parametrize("background", ["sides", "snip"])
+@pytest.mark.parametrize("window", [(46.9, 60.0), (-5.0, 0.0)], ids=["above", "below"])
+def test_a_window_at_an_end_has_one_side(
+    explorer: Explorer, visitor: Visitor, background: str, window: tuple[float, float]
+) -> None:
+    """There is no channel past the last one, and none is marked."""
+    state_of(explorer, background=background, window=window)
+    hold_sides(explorer, visitor, background, 1)
+    values = explorer.shared.scan.energy_map(*window, background=background)
+    np.testing.assert_array_equal(explorer.energy_map.values, values)
+    state_of(explorer, window=(6.0, 6.5))
+    hold_sides(explorer, visitor, background, 2)
+
+
+def test_a_window_without_channels_has_no_sides(explorer: Explorer, visitor: Visitor) -> None:
+    """The file's CuKa is 7.549 to 7.549 keV."""
+    state_of(explorer, background="sides")
+    state_of(explorer, window=(7.549, 7.549))
+    assert visitor.sides() == []
+    assert (explorer.energy_map.values == 0).all()
+    assert explorer.state.notice == ""
+
+
+@pytest.mark.parametrize("background", ["sides", "snip"])
+def test_a_window_over_all_channels_has_no_background_and_says_so(
+    explorer: Explorer, visitor: Visitor, background: str
+) -> None:
+    """The box can be dragged so far: a notice, nothing raised, and nothing marked that is not."""
+    state_of(explorer, background=background)
+    kept = explorer.energy_map.values
+    state_of(explorer, window=(-5.0, 99.0))
+    assert (visitor.box().left, visitor.box().right) == (-5.0, 99.0)
+    assert visitor.sides() == []
+    assert "no background to take away" in explorer.state.notice
+    np.testing.assert_array_equal(explorer.energy_map.values, kept)
+    visitor.change(visitor.box(), left=6.2, right=6.6)
+    hold_sides(explorer, visitor, background, 2)
+    assert explorer.state.notice == ""
+    values = explorer.shared.scan.energy_map(6.2, 6.6, background=background)
+    np.testing.assert_array_equal(explorer.energy_map.values, values)
+
+
+def test_a_detection_marks_the_sides_that_it_compares_with(
+    explorer: Explorer, visitor: Visitor
+) -> None:
+    """It is never without a background, also where the counts leave it in."""
+    state_of(explorer, layer="detected")
+    hold_sides(explorer, visitor, "sides", 2)
+    state_of(explorer, background="snip")
+    hold_sides(explorer, visitor, "snip", 2)
+    state_of(explorer, layer="counts", background="none")
+    assert visitor.sides() == []
+
+
+def test_background_and_layer_are_chosen_by_their_labels(
+    explorer: Explorer, visitor: Visitor, controls: Controls
+) -> None:
+    """A net map is one click away from the gross one."""
+    controls["Background under the window"].value = "sides"
+    assert explorer.state.background == "sides"
+    assert visitor.title("map").endswith("net of side windows")
+    values = explorer.shared.scan.energy_map(*explorer.state.window, background="sides")
+    np.testing.assert_array_equal(explorer.energy_map.values, values)
+    for label, name, first, second in (
+        ("Map of", "layer", "detected", "dead time"),
+        ("Per second", "per_second", True, False),
+        ("Follow resolution", "follow_resolution", True, False),
+    ):
+        controls[label].value = first
+        assert getattr(explorer.state, name) == first
+        setattr(explorer.state, name, second)
+        assert controls[label].value == second
+
+
 # --- gestures -------------------------------------------------------------------------------
 
 
@@ -749,6 +940,88 @@ def test_a_notice_that_was_closed_is_shown_again_if_it_happens_again(controls: C
     assert not controls.notice.closed
 
 
+@pytest.mark.parametrize("view", ["map", "spectrum"])
+def test_a_notice_goes_when_its_view_recovers(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    """It would be believed of the map that is shown now."""
+    change = {"map": {"window": (3.0, 4.0)}, "spectrum": {"spectrum": 9}}[view]
+    again = {"map": {"window": (3.0, 4.1)}, "spectrum": {"spectrum": 10}}[view]
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise MaxrfError("the share was gone for a moment.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(explorer.shared.scan, {"map": "energy_map"}.get(view, view), fail)
+        state_of(explorer, **change)
+    assert explorer.state.notice == "the share was gone for a moment."
+    state_of(explorer, **again)
+    assert explorer.state.notice == ""
+
+
+def test_a_recovered_view_takes_back_its_own_notice_only(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another part of the page said later still holds."""
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise MaxrfError("the share was gone for a moment.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(explorer.shared.scan, "energy_map", fail)
+        state_of(explorer, window=(3.0, 4.0))
+    explorer.state.notice = "The energy axis disagrees."
+    state_of(explorer, window=(3.0, 4.1))
+    assert explorer.state.notice == "The energy axis disagrees."
+
+
+@pytest.mark.parametrize("pick", [{"cell": (12, 2)}, {"spectrum": 259}])
+def test_a_pick_that_another_scan_lacks_is_a_notice(
+    shared: SharedScan, without_rois: SharedScan, pick: dict[str, Any]
+) -> None:
+    """Two scans side by side share a state: what is picked on the larger one is not on both."""
+    state = ViewState(window=(6.2, 6.6), spectrum=5)
+    small, large = Explorer(shared, state=state), Explorer(without_rois, state=state)
+    here, there = show(small), show(large)
+    mark = here.mark("map")
+    state.param.update(**pick)
+    assert "outside the grid" in state.notice or "no spectrum 259" in state.notice
+    check(there, large)
+    assert here.mark("map") == here.mark("positions") == mark
+    np.testing.assert_array_equal(small.spectrum.counts, shared.scan.spectrum(5))
+    assert here.title("spectrum").startswith("Spectrum 5 ·")
+    assert show(small).mark("map") == mark
+    state.pick_spectrum(8)
+    check(here, small)
+    check(there, large)
+    assert state.notice == ""
+
+
+def test_a_view_alone_takes_back_its_notice_of_a_pick(shared: SharedScan) -> None:
+    """Without a spectrum beside it, too."""
+    state = ViewState(spectrum=5)
+    visitor = show(MotorPositionsView(shared, state))
+    state.cell = (12, 2)
+    assert "outside the grid" in state.notice
+    state.cell = (2, 1)
+    assert state.notice == ""
+    assert visitor.mark("positions") == (shared.scan.grid.x[1], shared.scan.grid.y[2])
+
+
+def test_a_pick_builds_no_interpolation(
+    explorer: Explorer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To mark a cell must not wait for a kriging of 20 s; its spectrum waits in a thread."""
+    scan = explorer.shared.scan
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise MaxrfError("still being built.")
+
+    monkeypatch.setattr(scan, "operator", fail)
+    explorer.state.cell = (3, 4)
+    assert visitor.mark("map") == visitor.mark("positions") == (scan.grid.x[4], scan.grid.y[3])
+
+
 # --- strings from files ---------------------------------------------------------------------
 
 
@@ -893,6 +1166,69 @@ def test_two_visitors_have_their_own_state(shared: SharedScan) -> None:
     check(there, other)
 
 
+def test_a_layout_built_early_shows_the_present(shared: SharedScan) -> None:
+    """A notebook's cell makes it, another one sets the state, a third one shows it."""
+    explorer = Explorer(shared)
+    layout = explorer.views()
+    state_of(explorer, **CHANGES["all"] | {"log_counts": False})
+    visitor = show(layout)
+    check(visitor, explorer)
+    assert visitor.title("map") == explorer.energy_map.title
+    assert visitor.title("spectrum") == explorer.spectrum.title
+    state_of(explorer, window=(8.369, 8.871), cell=None, smooth_map=False)
+    check(visitor, explorer)
+
+
+def test_a_layout_built_early_shows_the_present_of_all_that_is_new(shared: SharedScan) -> None:
+    """Layer, unit, side windows and the shape of sigma, too."""
+    explorer = Explorer(shared)
+    layout = explorer.views()
+    state_of(
+        explorer,
+        layer="standard error",
+        per_second=True,
+        background="sides",
+        follow_resolution=True,
+        colour_map="magma",
+        show_max=True,
+    )
+    visitor = show(layout)
+    expected = shared.scan.energy_map_error(*explorer.state.window, **PER_SECOND_NET)
+    np.testing.assert_array_equal(visitor.source("map", "Image").data["value"][0], expected)
+    assert visitor.colour_bar().title == "counts/s"
+    (image,) = (r for r in visitor.figure("map").renderers if type(r.glyph).__name__ == "Image")
+    assert image.glyph.color_mapper.palette == palette("magma")
+    assert visitor.colour_bar().color_mapper.palette == palette("magma")
+    assert visitor.title("map") == explorer.energy_map.title
+    assert len(visitor.sides()) == 2
+    source = visitor.source("spectrum", "Line", SMOOTH)
+    np.testing.assert_array_equal(source.data["shape"], shared.sigma_shape.astype(np.float32))
+    np.testing.assert_array_equal(source.data["counts"], explorer.spectrum.smoothed)
+    lines = [r for r in visitor.figure("spectrum").renderers if type(r.glyph).__name__ == "Line"]
+    assert lines[MAX].visible
+
+
+def test_the_same_layout_can_be_shown_twice(shared: SharedScan) -> None:
+    """Two cells of a notebook that name the same variable."""
+    explorer = Explorer(shared)
+    layout = explorer.views()
+    first = show(layout)
+    state_of(explorer, window=(3.5, 3.9), spectrum=8)
+    second = show(layout)
+    check(first, explorer)
+    check(second, explorer)
+    second.change(second.box(), left=8.4, right=8.8)
+    state_of(explorer, cell=(1, 2), sigma=1.0, background="sides")
+    for visitor in (first, second):
+        assert visitor.box().left == 8.4
+        assert len(visitor.sides()) == 2
+        assert visitor.title("map").startswith("8.400–8.800 keV")
+        np.testing.assert_array_equal(
+            visitor.source("map", "Image").data["value"][0], explorer.energy_map.values
+        )
+        assert visitor.mark("map") == (shared.scan.grid.x[2], shared.scan.grid.y[1])
+
+
 # --- on a server ----------------------------------------------------------------------------
 
 
@@ -990,3 +1326,94 @@ def test_a_visitor_who_left_is_forgotten(shared: SharedScan) -> None:
         gc.collect()
     assert explorer() is None
     assert shared.scan.spectrum(3).sum() > 0
+
+
+# --- what comes too late --------------------------------------------------------------------
+
+
+def gated(function: Callable[..., Any]) -> tuple[Callable[..., Any], threading.Event, Any]:
+    """Return a function that waits before it goes on, and the events of both."""
+    began, gate = threading.Event(), threading.Event()
+
+    def wait(*args: Any, **options: Any) -> Any:
+        began.set()
+        assert gate.wait(20)
+        return function(*args, **options)
+
+    return wait, began, gate
+
+
+def test_the_spectrums_title_belongs_to_the_counts_shown(
+    shared: SharedScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sigma moves while another spectrum is read: the title names the one that is drawn."""
+
+    async def scenario() -> None:
+        async with served(lambda: Explorer(shared).spectrum) as session:
+            view = session.shown
+            await session.do(lambda: view.state.pick_spectrum(9))
+            await until(lambda: session.title("spectrum").startswith("Spectrum 9 ·"))
+            slow, began, gate = gated(shared.scan.spectrum)
+            monkeypatch.setattr(shared.scan, "spectrum", slow)
+            await session.do(lambda: view.state.pick_spectrum(20))
+            await until(began.is_set)
+            await session.do(lambda: setattr(view.state, "sigma", 2.0))
+            assert session.title("spectrum").startswith("Spectrum 9 ·")
+            assert "smoothing 24 eV" in session.title("spectrum")
+            assert view.title == session.title("spectrum")
+            gate.set()
+            await until(lambda: session.title("spectrum").startswith("Spectrum 20 ·"))
+            np.testing.assert_array_equal(view.counts, shared.scan.spectrum(20))
+
+    asyncio.run(scenario())
+
+
+def test_a_spectrum_that_cannot_be_read_gives_no_title(
+    explorer: Explorer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old counts stay, and stay under their own name; also in a plot drawn anew."""
+    state_of(explorer, spectrum=9)
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise MaxrfError("the share is gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(explorer.shared.scan, "spectrum", fail)
+        state_of(explorer, spectrum=20)
+        state_of(explorer, sigma=2.0)
+        assert visitor.title("spectrum").startswith("Spectrum 9 ·")
+        state_of(explorer, log_counts=True)
+        assert visitor.title("spectrum").startswith("Spectrum 9 ·")
+    assert explorer.state.notice == "the share is gone."
+    state_of(explorer, spectrum=21)
+    assert visitor.title("spectrum").startswith("Spectrum 21 ·")
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_the_newest_pick_counts_whichever_is_answered_last(
+    shared: SharedScan, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    """A tap on millions of positions is searched for; a tap on the map meanwhile is newer."""
+
+    async def scenario() -> None:
+        async with served(lambda: Explorer(shared)) as session:
+            explorer, grid = session.shown, shared.scan.grid
+            x, y = shared.scan.positions[200]
+            slow, began, gate = gated(shared.nearest_spectrum)
+            monkeypatch.setattr(shared, "nearest_spectrum", slow)
+            if not older:
+                await session.do(lambda: session.tap("map", grid.x[3], grid.y[7]))
+            await session.do(lambda: session.tap("positions", x, y))
+            await until(began.is_set)
+            if older:
+                await session.do(lambda: session.tap("map", grid.x[3], grid.y[7]))
+            gate.set()
+            await until(lambda: not explorer.positions._picking._running)
+            if older:
+                assert explorer.state.cell == (7, 3)
+                assert explorer.state.spectrum == shared.brightest_spectrum
+            else:
+                assert explorer.state.cell is None
+                assert explorer.state.spectrum == slow(x, y)
+
+    asyncio.run(scenario())

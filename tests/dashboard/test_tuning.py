@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -219,3 +221,25 @@ def test_our_page_is_cut_off_from_the_busy_state(flip_busy: Callable[[bool], Non
     assert page.busy is False
     assert changes == []
     assert page.busy_indicator is None
+
+
+def test_a_stock_page_is_watched_by_the_state_of_the_process() -> None:
+    """If it is so no more, `without_busy_bar` need not end it."""
+    before = len(busy_watchers())
+    page = pmui.Page()
+    assert len(busy_watchers()) == before + 1
+    without_busy_bar(page)
+
+
+def test_our_page_is_not_kept_by_the_state_of_the_process() -> None:
+    """Each visitor's page, with all that is on it, would stay for ever."""
+    before = busy_watchers()
+    page = weakref.ref(without_busy_bar(pmui.Page(main=[pn.Column()])))
+    assert busy_watchers() == before
+    gc.collect()
+    assert page() is None
+
+
+def busy_watchers() -> list[object]:
+    """Return who watches Panel's busy flag."""
+    return list(pn.state.param.watchers.get("busy", {}).get("value", []))

@@ -375,6 +375,30 @@ def test_the_last_eight_screens_are_kept_up_to_date(shared: SharedScan) -> None:
     assert current == [False, False, *[True] * 8]
 
 
+@pytest.mark.parametrize("change", [{"window": (3.516, 3.85)}, {"layer": "standard error"}])
+def test_a_screen_that_is_left_behind_is_not_mistitled(
+    shared: SharedScan, change: dict[str, Any]
+) -> None:
+    """Picture, title and colour bar stay together: iron under calcium's name would lie."""
+    explorer = Explorer(shared)
+    before, old_title = explorer.energy_map.values, explorer.energy_map.title
+    shown = [show(explorer.energy_map) for _ in range(10)]
+    explorer.state.param.update(**change)
+    assert explorer.energy_map.title != old_title
+    for number, visitor in enumerate(shown):
+        values, title = (
+            (before, old_title)
+            if number < 2
+            else (explorer.energy_map.values, explorer.energy_map.title)
+        )
+        np.testing.assert_array_equal(visitor.source("map", "Image").data["value"][0], values)
+        scaled = scale_map(values, explorer.state.clip)
+        np.testing.assert_array_equal(visitor.image(), scaled.levels)
+        assert visitor.title("map") == title
+        mapper = visitor.colour_bar().color_mapper
+        assert (mapper.low, mapper.high) == (scaled.low, scaled.high)
+
+
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize(
     ("ratio", "told", "expected_size"),

@@ -19,7 +19,7 @@ from bokeh.application.handlers.document_lifecycle import DocumentLifecycleHandl
 from bokeh.core.types import ID
 from bokeh.document import Document
 from bokeh.model import Model
-from bokeh.models import BoxAnnotation, ColumnDataSource
+from bokeh.models import BoxAnnotation, ColorBar, ColumnDataSource
 from bokeh.plotting import figure
 from bokeh.server.contexts import ApplicationContext
 from bokeh.server.session import ServerSession
@@ -105,6 +105,16 @@ class Visitor:
         (found,) = self.document.select({"type": BoxAnnotation, "name": "energy window"})
         return found
 
+    def sides(self) -> list[tuple[float, float]]:
+        """Return the side windows that are marked on the spectrum plot, the lower one first."""
+        boxes = self.document.select({"type": BoxAnnotation, "name": "side window"})
+        return sorted((box.left, box.right) for box in boxes if box.visible)
+
+    def colour_bar(self) -> ColorBar:
+        """Return the colour bar of the map."""
+        (found,) = self.figure("map").select({"type": ColorBar})
+        return found
+
     def limits(self) -> tuple[float, float]:
         """Return the ends of the counts axis."""
         axis = self.figure("spectrum").y_range
@@ -181,6 +191,13 @@ def show(viewable: Any) -> Visitor:
     return visitor
 
 
+def labelled(layout: pn.viewable.Viewable, label: str) -> list[Any]:
+    """Return the widgets of a layout whose label begins so."""
+    return list(
+        layout.select(lambda item: str(getattr(item, "label", None) or "").startswith(label))
+    )
+
+
 class Session(Visitor):
     """A visitor with a session on a server, without the socket.
 
@@ -206,6 +223,10 @@ class Session(Visitor):
                 return action()
 
         return await self.server.with_document_locked(locked)
+
+    def has_received(self) -> None:
+        """Take what the server has sent: until then Bokeh keeps it, even if it was replaced."""
+        self.document.models.flush_synced()
 
     async def leave(self) -> None:
         """Close the page, and let the server forget its session."""
