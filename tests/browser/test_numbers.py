@@ -83,6 +83,17 @@ def draws(page: Driver, values: npt.NDArray[np.float32]) -> None:
     page.until(lambda: np.array_equal(page.levels(), levels_of(values)))
 
 
+def point_at(page: Driver, scan: Scan, row: int, column: int) -> None:
+    """Move the mouse over a cell, and after it when the frame makes room for other numbers."""
+    told = page.page.get_by_text(f"row {row}, column {column}").first
+
+    def is_there() -> bool:
+        page.page.mouse.move(*page.to_page("map", scan.grid.x[column], scan.grid.y[row]))
+        return told.is_visible()
+
+    page.until(is_there)
+
+
 def by_keyboard(page: Driver, label: str, option: str) -> None:
     """Open a drop-down list and walk down to an option with the arrows.
 
@@ -165,8 +176,7 @@ def test_the_pointer_tells_counts_and_their_error(
     by_keyboard(page, "Map of", "signal-to-noise")
     page.until(lambda: page.title("map").startswith("Signal-to-noise"))
     for row, column in ((30, 61), (17, 20)):
-        page.page.mouse.move(*page.to_page("map", scan.grid.x[column], scan.grid.y[row]), steps=9)
-        page.says(f"row {row}, column {column}")
+        point_at(page, scan, row, column)
         counts, error = scan.cell_counts(
             row, column, *page.window(), method="kriging", lag=shared.zigzag
         )
@@ -482,7 +492,7 @@ def test_a_link_opens_the_view_of_all_of_it(driver: Driver, url: str, scan: Scan
     assert not find("switch", name="Correct zigzag").is_checked()
     assert find("alert").count() == 0  # nothing in it was passed over
     row, column = 20, 33
-    page.page.mouse.move(*page.to_page("map", scan.grid.x[column], scan.grid.y[row]))
+    point_at(page, scan, row, column)
     counts, error = scan.cell_counts(
         row, column, *window, method="kriging", per_second=True, background="sides", lag=0.0
     )
