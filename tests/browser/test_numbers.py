@@ -301,7 +301,9 @@ def test_sigma_is_suggested_and_taken(
     dialog.wait_for(state="hidden")
     assert "smoothing 84 eV" in page.title("spectrum")
     dialog = dialog_of(page, "Suggest", "Sigma from the counts")
-    dialog.get_by_role("button", name=f"Use {sigma}").press("Enter")
+    use = dialog.get_by_role("button", name=f"Use {sigma}")
+    page.until(use.is_enabled)
+    use.press("Enter")
     dialog.wait_for(state="hidden")
     ev = sigma * scan.kev_per_channel * 1000
     page.until(lambda: f"smoothing {ev:.0f} eV · FWHM " in page.title("spectrum"))
