@@ -15,6 +15,7 @@ from maxrf_core.sidecar import sidecar_path, write_sidecar
 
 from .data import SharedScan
 from .latest import Latest
+from .notice import Notice
 from .state import ViewState
 from .text import as_text
 
@@ -48,9 +49,7 @@ class CalibrationDialog(Viewer):
         self._on_calibrated = on_calibrated
         self.check: CalibrationCheck | None = None
         self._report = pn.pane.HTML("", sizing_mode="stretch_width")
-        self._wrong = pmui.Alert(
-            "", severity="error", visible=False, sizing_mode="stretch_width", margin=(4, 0)
-        )
+        self._wrong = Notice("error", margin=(4, 0))
         self._points: list[tuple[pmui.FloatInput, pmui.FloatInput]] = []
         self._rows = pn.Column(sizing_mode="stretch_width", margin=0)
         self._dialog = pmui.Dialog(
@@ -112,7 +111,7 @@ class CalibrationDialog(Viewer):
         if not self._dialog.objects:
             self._dialog[:] = [self._contents()]
             self._set_points(self.shared.calibration_points)
-        self._wrong.visible = False
+        self._wrong.text = ""
         self._dialog.open = True
         self.look()
 
@@ -180,7 +179,7 @@ class CalibrationDialog(Viewer):
                 recalibrated(scan.n_channels, **calibration)
             write_sidecar(scan.filename, calibration=calibration)
         except MaxrfError as error:
-            self._wrong.param.update(object=as_text(str(error)), visible=True)
+            self._wrong.text = str(error)
             return
         self._dialog.open = False
         if self._on_calibrated is not None:

@@ -10,6 +10,7 @@ from panel.viewable import Viewer
 
 from .catalogue import Entry
 from .jobs import Job, job_for, start_job
+from .notice import Notice
 from .text import as_text
 
 __all__ = ["ConversionCard"]
@@ -55,8 +56,8 @@ class ConversionCard(Viewer):
         self._start = pmui.Button(label="Convert", color="primary", on_click=self._begin)
         self._cancel = pmui.Button(label="Cancel", variant="outlined", on_click=self._stop)
         self._bar = pmui.LinearProgress(value=0, sizing_mode="stretch_width", visible=False)
-        self._status = pmui.Typography("", sizing_mode="stretch_width")
-        self._failure = pmui.Alert("", severity="error", visible=False, sizing_mode="stretch_width")
+        self._status = pn.pane.HTML("", sizing_mode="stretch_width")
+        self._failure = Notice("error")
         self._layout = pn.Column(
             pmui.Typography(as_text(title), variant="h6"),
             pmui.Typography(text),
@@ -100,18 +101,21 @@ class ConversionCard(Viewer):
     def _show(self, job: Job | None) -> None:
         active = job is not None and not job.is_over
         self._start.visible, self._cancel.visible, self._bar.visible = not active, active, active
-        self._failure.visible = job is not None and job.status == "failed"
-        self._status.object = ""
-        if job is None:
-            return
-        self._failure.object = as_text(job.message)
-        if job.status == "cancelled":
-            self._status.object = "Cancelled; nothing was left behind."
-        elif job.status == "waiting":
-            self._status.object = "Waiting for another conversion to end …"
-        elif active and job.progress is None:
-            self._status.object = "Starting …"
-        elif active:
-            progress = job.progress
-            self._bar.value = round(100 * progress.fraction)
-            self._status.object = f"{progress.label} · {progress.done:,} of {progress.total:,}"
+        failed = job is not None and job.status == "failed"
+        self._failure.text = job.message if failed else ""
+        if active and job.progress is not None:
+            self._bar.value = round(100 * job.progress.fraction)
+        self._status.object = as_text(_status(job))
+
+
+def _status(job: Job | None) -> str:
+    """Return how far a conversion is."""
+    if job is None or job.status in ("failed", "done"):
+        return ""
+    if job.status == "cancelled":
+        return "Cancelled; nothing was left behind."
+    if job.status == "waiting":
+        return "Waiting for another conversion to end …"
+    if job.progress is None:
+        return "Starting …"
+    return f"{job.progress.label} · {job.progress.done:,} of {job.progress.total:,}"

@@ -16,11 +16,11 @@ from maxrf_core import Scan
 from .calibration_dialog import CalibrationDialog
 from .data import SharedScan, shared_scan
 from .energymap import EnergyMapView
+from .notice import Notice
 from .positions import MotorPositionsView
 from .sigma_dialog import SigmaDialog
 from .spectrum import SpectrumView
 from .state import ViewState
-from .text import as_text
 from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
 from .tuning import live, tune
 from .view import check_picks
@@ -251,26 +251,19 @@ class Explorer(Viewer):
         )
 
 
-def notice_of(state: ViewState) -> pmui.Alert:
-    """Return the alert that shows a state's notice while there is one."""
-    alert = pmui.Alert(
-        as_text(state.notice),
-        severity="warning",
-        visible=bool(state.notice),
-        closeable=True,
-        sizing_mode="stretch_width",
-    )
+def notice_of(state: ViewState) -> Notice:
+    """Return what shows a state's notice while there is one."""
 
-    def show(event: Any) -> None:
-        alert.param.update(object=as_text(event.new), closed=False, visible=bool(event.new))
+    def forget() -> None:
+        state.notice = ""  # so that it is shown again when it happens again
 
-    def forget(event: Any) -> None:
-        if event.new:
-            state.notice = ""  # so that it is shown again when it happens again
+    def show(*_: object) -> None:
+        notice.text = state.notice
 
+    notice = Notice(on_closed=forget)
     state.param.watch(show, "notice")
-    alert.param.watch(forget, "closed")
-    return alert
+    show()
+    return notice
 
 
 def default_state(shared: SharedScan) -> ViewState:

@@ -24,7 +24,7 @@ __all__ = ["SigmaDialog"]
 
 logger = logging.getLogger(__name__)
 
-_PLOT_HEIGHT = 260
+_PLOT_HEIGHT, _BELOW_PLOT = 260, 100  # pixels; no jumps from answer to answer
 _PICKED, _SCAN = "what is picked", "the whole scan"
 _EXPLAINED = (
     "Each count in turn is left out, and predicted from all others, smoothed: where the "
@@ -51,11 +51,11 @@ class SigmaDialog(Viewer):
         self._whose = pmui.RadioButtonGroup(
             options=[_PICKED, _SCAN], value=_PICKED, size="small", color="primary", width=300
         )
-        self._plot = pn.Column(sizing_mode="stretch_width", height=_PLOT_HEIGHT, margin=0)
-        self._text = pmui.Typography("", variant="body2", sizing_mode="stretch_width", margin=4)
-        self._wait = pmui.LinearProgress(sizing_mode="stretch_width", visible=False)
-        self._take = pmui.Button(label="Use it", disabled=True, on_click=self._use)
+        # Each answer has components of its own: values that change quickly get lost (`Notice`).
         # Not inside a FlexBox: Bokeh lays out no plot in what Panel renders as HTML.
+        self._answer = pn.Column(
+            _waiting(), sizing_mode="stretch_width", min_height=_PLOT_HEIGHT + _BELOW_PLOT, margin=0
+        )
         self.dialog = pmui.Dialog(
             title="Sigma from the counts",
             close_on_click=True,
@@ -84,10 +84,7 @@ class SigmaDialog(Viewer):
                 pn.Column(
                     pmui.Typography(_EXPLAINED, variant="body2", margin=4),
                     self._whose,
-                    self._wait,
-                    self._plot,
-                    self._text,
-                    self._take,
+                    self._answer,
                     sizing_mode="stretch_width",
                     margin=0,
                 )
@@ -97,7 +94,7 @@ class SigmaDialog(Viewer):
 
     def _ask(self) -> None:
         if self.dialog.open:
-            self._wait.visible, self._take.disabled = True, True
+            self._answer[:] = [_waiting()]
             self._latest.request()
 
     def _suggest(self) -> SigmaSuggestion:
@@ -111,21 +108,23 @@ class SigmaDialog(Viewer):
 
     def _show(self, suggestion: SigmaSuggestion) -> None:
         self.suggestion = suggestion
-        self._wait.visible = False
+        sentence = pmui.Typography(
+            as_text(self.sentence(suggestion)),
+            variant="body2",
+            sizing_mode="stretch_width",
+            margin=4,
+        )
         plot = pn.pane.HoloViews(
             self.element(suggestion),
-            sizing_mode="stretch_both",
+            sizing_mode="stretch_width",
+            height=_PLOT_HEIGHT,
             linked_axes=False,
         )
-        self._plot[:] = [plot]
-        self._text.object = as_text(self.sentence(suggestion))
-        self._take.disabled = not np.isfinite(suggestion.sigma)
-        self._take.label = f"Use {suggestion.sigma:.1f}" if not self._take.disabled else "Use it"
+        take = pmui.Button(label=f"Use {suggestion.sigma:.1f}", on_click=self._use)
+        self._answer[:] = [plot, sentence, take]
 
     def sentence(self, suggestion: SigmaSuggestion) -> str:
         """Return what was found, in words."""
-        if not np.isfinite(suggestion.sigma):
-            return "There are too few counts to tell."
         scan, resolution = self.shared.scan, self.shared.resolution
         ev = suggestion.sigma * scan.kev_per_channel * 1000
         width = 1000 * float(resolution.fwhm_kev(REFERENCE_KEV))
@@ -182,7 +181,10 @@ class SigmaDialog(Viewer):
         self.dialog.open = False
 
     def _fail(self, error: Exception) -> None:
-        self._wait.visible = False
         logger.error("no sigma could be suggested", exc_info=error)
         self.state.notice = f"No sigma could be suggested: {error}"
         self.dialog.open = False
+
+
+def _waiting() -> pmui.LinearProgress:
+    return pmui.LinearProgress(sizing_mode="stretch_width")

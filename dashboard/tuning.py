@@ -6,6 +6,7 @@ Some are private names. They are all here, and each has a test in
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from bokeh.plotting import figure
 from bokeh.server.views.ws import WSHandler
 from panel.io.state import set_curdoc
 from panel.widgets.base import Widget
+from tornado.websocket import WebSocketClosedError
 
 __all__ = [
     "LIVE_DEBOUNCE_MS",
@@ -48,6 +50,16 @@ def tune() -> None:
     renderer.webgl = False
     if not hasattr(WSHandler.open, "maxrf_no_delay"):
         WSHandler.open = _without_delay(WSHandler.open)
+    logging.getLogger("asyncio").addFilter(_is_no_farewell)  # the same one is added once
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    """Tell whether a message of the event loop's is worth a line in the log.
+
+    Whoever closes a tab while something is under way to it has done nothing wrong; Panel does
+    not wait for all it writes, and each such farewell was a traceback.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], WebSocketClosedError))
 
 
 def _without_delay(open_socket: Any) -> Any:

@@ -125,14 +125,20 @@ def dialog_of(page: Driver, button: str, title: str) -> Locator:
     page.page.get_by_role("button", name=re.compile(button)).click()
     dialog = page.page.get_by_role("dialog", name=title)
     dialog.wait_for()
+    at_rest(page, dialog)
+    return dialog
+
+
+def at_rest(page: Driver, moving: Locator) -> dict[str, float]:
+    """Wait until something stands still, and return where: x, y, width and height."""
     seen: list[Any] = []
 
     def is_still() -> bool:
-        seen.append(dialog.bounding_box())
+        seen.append(moving.bounding_box())
         return len(seen) > 4 and all(box == seen[-1] for box in seen[-4:])
 
     page.until(is_still)
-    return dialog
+    return seen[-1]
 
 
 def is_near(pixels: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.bool_]:
@@ -302,7 +308,6 @@ def test_sigma_is_suggested_and_taken(
     assert "smoothing 84 eV" in page.title("spectrum")
     dialog = dialog_of(page, "Suggest", "Sigma from the counts")
     use = dialog.get_by_role("button", name=f"Use {sigma}")
-    page.until(use.is_enabled)
     use.press("Enter")
     dialog.wait_for(state="hidden")
     ev = sigma * scan.kev_per_channel * 1000
@@ -354,10 +359,11 @@ def test_the_browsers_smoothing_follows_the_resolution(page: Driver, scan: Scan)
         line = np.array(page.page.evaluate(smoothed, sigma), dtype=np.float32)
         np.testing.assert_allclose(line, followed(sigma), rtol=2e-6, atol=2e-6)
 
-    thumb = page.slider_thumb("Smoothing sigma").bounding_box()
+    slider = page.page.get_by_role("slider", name="Smoothing sigma")
+    page.until(lambda: float(slider.input_value()) == 30.0)
+    thumb = at_rest(page, page.slider_thumb("Smoothing sigma"))  # it glides to its place
     x, y = thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2
     page.drag((x, y), (x - 150, y))
-    slider = page.page.get_by_role("slider", name="Smoothing sigma")
     sigma = float(slider.input_value())
     assert 0 < sigma < 25
     page.until(lambda: is_followed(sigma))

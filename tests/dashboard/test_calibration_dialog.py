@@ -88,8 +88,9 @@ class Opened:
     @property
     def complaint(self) -> str:
         """What it says is wrong with the points; empty if nothing is."""
-        (alert,) = self.dialog.select(pmui.Alert)
-        return html.unescape(alert.object) if alert.visible else ""
+        alerts = self.dialog.select(pmui.Alert)
+        assert len(alerts) <= 1
+        return html.unescape(alerts[0].object) if alerts else ""
 
 
 def press(button: pmui.Button) -> None:

@@ -91,13 +91,15 @@ class Card:
     @property
     def texts(self) -> str:
         """All text of the card."""
-        return "\n".join(text.object for text in self._layout.select(pmui.Typography))
+        status = [html.unescape(pane.object) for pane in self._layout.select(pn.pane.HTML)]
+        return "\n".join([text.object for text in self._layout.select(pmui.Typography)] + status)
 
     @property
     def failure(self) -> str | None:
         """The failure shown."""
-        (alert,) = self._layout.select(pmui.Alert)
-        return alert.object if alert.visible else None
+        alerts = self._layout.select(pmui.Alert)
+        assert len(alerts) <= 1
+        return alerts[0].object if alerts else None
 
     @property
     def bar(self) -> float | None:

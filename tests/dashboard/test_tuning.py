@@ -22,7 +22,7 @@ from bokeh.util.token import generate_jwt_token
 from panel.reactive import Syncable
 from panel.util.parameters import edit_readonly
 from tornado.ioloop import IOLoop
-from tornado.websocket import WebSocketHandler, websocket_connect
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, websocket_connect
 from visitor import served, until
 
 from dashboard.tuning import (
@@ -243,3 +243,25 @@ def test_our_page_is_not_kept_by_the_state_of_the_process() -> None:
 def busy_watchers() -> list[object]:
     """Return who watches Panel's busy flag."""
     return list(pn.state.param.watchers.get("busy", {}).get("value", []))
+
+
+@pytest.mark.parametrize(("error", "is_told"), [(WebSocketClosedError, False), (ValueError, True)])
+def test_a_closed_tab_is_no_error_in_the_log(
+    caplog: pytest.LogCaptureFixture, error: type[Exception], is_told: bool
+) -> None:
+    """What was under way to it is lost, as it should be; everything else is told."""
+    tune()
+
+    async def forgotten() -> None:
+        raise error
+
+    async def scenario() -> None:
+        task = asyncio.ensure_future(forgotten())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del task
+        gc.collect()
+
+    asyncio.run(scenario())
+    told = [record for record in caplog.records if "never retrieved" in record.message]
+    assert bool(told) is is_told
