@@ -3,7 +3,8 @@
 Nothing happens on import: `panel serve` runs this file a second time under another name.
 """
 
-from dashboard.explorer import Explorer, extension
+from dashboard.explorer import Explorer
+from dashboard.notebook import extension
 from dashboard.state import ViewState
 
 __all__ = ["Explorer", "ViewState", "extension"]

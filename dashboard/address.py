@@ -11,20 +11,33 @@ from maxrf_core import Grid
 from maxrf_core.interpolation import METHODS
 from maxrf_core.windows import BACKGROUNDS
 
+from .combine_colours import TRIPLES
 from .data import SharedScan
-from .state import MAX_SIGMA, ViewState
+from .state import (
+    COMBINATIONS,
+    MAX_ELEMENTS,
+    MAX_PROFILE_WIDTH,
+    MAX_SIGMA,
+    WINDOW,
+    WORKSPACES,
+    ViewState,
+)
 from .theme import COLOUR_MAPS
+from .zoom import Seen, extent_of, is_sensible
 
-__all__ = ["decode", "encode", "read_query"]
+__all__ = ["decode", "encode", "read_query", "shortened"]
 
-_LONGEST_VALUE = 200
+_LONGEST_VALUE, _LONGEST_TOLD = 300, 40
 _BEYOND_KEV = 100.0
+_FURTHEST = 1e300
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.ASCII)
 _LONGEST_QUERY = 10_000
 
 _KEYS = {
     "sigma": "sigma",
     "window": "window",
+    "elements": "elements",
+    "view": "workspace",
     "method": "method",
     "layer": "layer",
     "background": "background",
@@ -39,16 +52,35 @@ _KEYS = {
     "max": "show_max",
     "spectrum": "spectrum",
     "cell": "cell",
+    "map": "map_range",
+    "positions": "positions_range",
+    "range": "energy_range",
+    "combine": "combination",
+    "composite": "composite",
+    "ranges": "composite_clip",
+    "lights": "composite_colours",
+    "pair": "pair",
+    "logratio": "ratio_log",
+    "line": "profile",
+    "across": "profile_width",
 }
 """Keys of the URL, and the parameters of `ViewState` that they hold."""
+
+_FIRST_OF_COMBINED = "combine"
+"""From this key on, a parameter that is as at first is left out of the URL."""
 
 
 def encode(state: ViewState, scan_name: str) -> str:
     """Return the query string of a view: ``?scan=...&sigma=7&window=6.169~6.612...``."""
-    values = {"scan": scan_name}
+    values, is_combined = {"scan": scan_name}, False
     for key, parameter in _KEYS.items():
         value = getattr(state, parameter)
-        if isinstance(value, tuple):
+        is_combined = is_combined or key == _FIRST_OF_COMBINED
+        if is_combined and value == ViewState.param[parameter].default:
+            continue
+        if parameter in ("elements", "composite", "pair"):
+            values[key] = "~".join(value)
+        elif isinstance(value, tuple):
             values[key] = "~".join(repr(float(number)).removesuffix(".0") for number in value)
         elif isinstance(value, bool):
             values[key] = str(int(value))
@@ -93,9 +125,14 @@ def decode(
                 raise _MeaninglessError
             values[parameter] = readers[key](text)
         except ValueError:
-            shown = text if len(text) <= 40 else text[:40] + "…"
-            notices.append(f"{key}={shown!r} in the address has no meaning here and was ignored.")
+            told = f"{key}={shortened(text)!r} in the address has no meaning here and was ignored."
+            notices.append(told)
     return values, notices
+
+
+def shortened(text: str) -> str:
+    """Return a text of the address, or its beginning, for a sentence about it."""
+    return text if len(text) <= _LONGEST_TOLD else text[:_LONGEST_TOLD] + "…"
 
 
 def read_query(search: str) -> dict[str, str]:
@@ -109,6 +146,8 @@ def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
     return {
         "sigma": lambda text: _number(text, 0.0, MAX_SIGMA),
         "window": lambda text: _window(text, low, high),
+        "elements": lambda text: _elements(text, shared),
+        "view": lambda text: _choice(text, WORKSPACES),
         "method": lambda text: _choice(text, tuple(METHODS)),
         "layer": lambda text: _choice(text, shared.layers),
         "background": lambda text: _choice(text, BACKGROUNDS),
@@ -121,8 +160,19 @@ def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
         "log": _switch,
         "sum": _switch,
         "max": _switch,
+        "combine": lambda text: _choice(text, COMBINATIONS),
+        "composite": lambda text: _maps(text, shared, 3),
+        "pair": lambda text: _maps(text, shared, 2),
+        "ranges": _ranges,
+        "lights": lambda text: _choice(text, tuple(TRIPLES)),
+        "logratio": _switch,
+        "line": lambda text: _line(text, scan.grid),
+        "across": _across,
         "spectrum": lambda text: _whole(text, scan.n_spectra),
         "cell": lambda text: _cell(text, scan.grid),
+        "map": lambda text: _seen(text, extent_of(scan, "map_range")),
+        "positions": lambda text: _seen(text, extent_of(scan, "positions_range")),
+        "range": lambda text: _seen(text, extent_of(scan, "energy_range")),
     }
 
 
@@ -149,6 +199,55 @@ def _window(text: str, low: float, high: float) -> tuple[float, float]:
     if second < low or first > high:
         raise _MeaninglessError
     return first, second
+
+
+def _seen(text: str, extent: Seen) -> Seen:
+    seen = tuple(_number(part, -_FURTHEST, _FURTHEST) for part in text.split("~"))
+    if not is_sensible(seen, extent):
+        raise _MeaninglessError
+    return seen
+
+
+def _elements(text: str, shared: SharedScan) -> tuple[str, ...]:
+    names = text.split("~") if text else []
+    if len(names) > MAX_ELEMENTS:
+        raise _MeaninglessError
+    found = [shared.elements.line(name).name for name in names]  # a ParameterError is one, too
+    return tuple(dict.fromkeys(found))  # named twice, as iron and Fe, it is there once
+
+
+def _maps(text: str, shared: SharedScan, count: int) -> tuple[str, ...]:
+    names = text.split("~")
+    if len(names) != count:
+        raise _MeaninglessError
+    return tuple(
+        name if name in ("", WINDOW) else shared.elements.line(name).name for name in names
+    )
+
+
+def _ranges(text: str) -> tuple[float, ...]:
+    ends = text.split("~")
+    if len(ends) != 6:
+        raise _MeaninglessError
+    return tuple(end for k in (0, 2, 4) for end in _pair("~".join(ends[k : k + 2]), 0.0, 100.0))
+
+
+def _line(text: str, grid: Grid) -> tuple[float, ...]:
+    """Return the ends of a profile; they may lie as far beside the map as it is wide."""
+    left, bottom, right, top = grid.bounds
+    width, height = right - left, top - bottom
+    limits = ((left - width, right + width), (bottom - height, top + height))
+    ends = text.split("~")
+    if len(ends) != 4:
+        raise _MeaninglessError
+    return tuple(_number(end, *limits[k % 2]) for k, end in enumerate(ends))
+
+
+def _across(text: str) -> int:
+    width = _whole(text, MAX_PROFILE_WIDTH + 1)
+    if width == 0:
+        raise _MeaninglessError
+    return width
 
 
 def _choice(text: str, choices: tuple[str, ...]) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from maxrf_core import MaxrfError
+from maxrf_core import Grid, MaxrfError
 from maxrf_core.location import is_url
-from maxrf_core.schema import CRONO_SUFFIXES, ZIPSTORE_SUFFIX
+from maxrf_core.schema import COUNTS_BY_SPECTRUM, CRONO_SUFFIXES, ZIPSTORE_SUFFIX
+from maxrf_core.store import StoreReader
 
-__all__ = ["Catalogue", "CatalogueError", "Entry", "catalogue"]
+__all__ = ["Catalogue", "CatalogueError", "Entry", "Facts", "catalogue", "facts_of"]
+
+logger = logging.getLogger(__name__)
 
 
 class CatalogueError(MaxrfError):
@@ -32,12 +38,15 @@ class Entry:
         Its Crono file, where there is one.
     is_demo : bool
         Whether it is the demo scan, which is simulated when it is not there.
+    folder : str
+        Name of the folder that it lies in, where that tells it from another scan of its name.
     """
 
     name: str
     zipstore: Path | str
     source: Path | None
     is_demo: bool = False
+    folder: str = ""
 
     @property
     def is_converted(self) -> bool:
@@ -73,7 +82,7 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
     -------
     Catalogue
         A Crono file and its zipstore are one entry. Two scans of one name are told
-        apart by a number.
+        apart by a number, and by the folders that they lie in.
 
     Raises
     ------
@@ -89,11 +98,14 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
             if known is None or known.source is None:
                 found[entry.zipstore] = entry
     entries = Catalogue()
+    names = [entry.name for entry in found.values()]
     for entry in found.values():
         name, number = entry.name, 2
         while name in entries:
             name, number = f"{entry.name} ({number})", number + 1
-        entries[name] = Entry(name, entry.zipstore, entry.source)
+        is_path = names.count(entry.name) > 1 and isinstance(entry.zipstore, Path)
+        folder = entry.zipstore.parent.name if is_path else ""
+        entries[name] = replace(entry, name=name, folder=folder)
     return entries
 
 
@@ -152,3 +164,88 @@ def _entry(path: Path) -> Entry:
     if path.is_dir():
         return Entry(path.name, path, None)
     return Entry(path.stem, path.with_name(path.stem + ZIPSTORE_SUFFIX), path)
+
+
+# --- what there is to tell of a scan --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a catalogue tells of a scan without looking at its counts.
+
+    Parameters
+    ----------
+    date : str
+        Date and time as ``2021-10-15 14:20``; empty if nothing is known of it.
+    is_measured : bool
+        Whether that is the date of the measurement, which the file tells; else of the file.
+    n_bytes : int or None
+        Size on disk: of the zipstore, or of the Crono file if there is none yet.
+    n_spectra : int or None
+        Spectra of a converted scan.
+    shape : (int, int) or None
+        Rows and columns of its grid.
+    is_converted : bool
+        Whether it can be looked at.
+    fault : str
+        Why it cannot be opened, in a sentence; empty if nothing is wrong.
+    """
+
+    date: str = ""
+    is_measured: bool = False
+    n_bytes: int | None = None
+    n_spectra: int | None = None
+    shape: tuple[int, int] | None = None
+    is_converted: bool = False
+    fault: str = ""
+
+
+def facts_of(entry: Entry) -> Facts:
+    """Return what a catalogue tells of a scan; what is wrong with a file is told, not raised.
+
+    Reads some kilobytes. Of what lies behind a URL nothing is asked.
+    """
+    if isinstance(entry.zipstore, str):
+        return Facts(is_converted=True)
+    is_converted = entry.is_converted
+    path = entry.zipstore if is_converted or entry.source is None else entry.source
+    try:
+        facts = Facts(_moment(path.stat().st_mtime), n_bytes=_size(path), is_converted=is_converted)
+    except OSError as error:
+        return Facts(fault=f"{path.name} cannot be looked at: {error.strerror or error}.")
+    if not is_converted:
+        return facts
+    try:
+        with StoreReader(path) as reader:
+            return replace(facts, **_described(reader))
+    except MaxrfError as error:
+        return replace(facts, fault=str(error))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        logger.warning("%s is damaged", path, exc_info=error)
+        return replace(facts, fault=f"{path.name}: the description of the scan is damaged.")
+
+
+def _described(reader: StoreReader) -> dict[str, Any]:
+    """Return the fields of `Facts` that a store itself tells."""
+    told: dict[str, Any] = {
+        "n_spectra": int(reader.layout(COUNTS_BY_SPECTRUM).shape[0]),
+        "shape": tuple(map(int, Grid.from_dict(reader.attributes["grid"]).shape)),
+    }
+    created = reader.attributes["metadata"].get("created")
+    try:
+        told["date"] = datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M")
+    except (TypeError, ValueError):
+        return told  # none, or the file's own words
+    return told | {"is_measured": True}
+
+
+def _moment(seconds: float) -> str:
+    """Return a time of the file system as the server's clock shows it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - its zone
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

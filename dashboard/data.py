@@ -5,11 +5,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,44 +24,17 @@ from maxrf_core.smoothing import sigma_to_fwhm, smooth_spectra
 from maxrf_core.thinning import MAX_SPECTRA, SigmaSuggestion, suggest_sigma
 
 from .cloud import PositionCloud
+from .element_lines import ElementLines
 from .layers import LAYERS, Asked
+from .once import Once
 
 __all__ = ["KEPT_OPEN", "Line", "SharedScan", "shared_scan"]
-
-T = TypeVar("T")
 
 KEPT_OPEN = 4
 """Scans that stay open when nobody looks at them."""
 
 _PEAKS_TRIED = 12
 _LINES_FROM_KEV = 1.0  # below lie the zero peak and lines that air absorbs
-
-
-class Once(Generic[T]):
-    """A property that the first thread to ask computes, while the others wait for it.
-
-    `functools.cached_property` has one lock for all instances in Python 3.11, so that one
-    scan would wait for another, and none from 3.12 on.
-    """
-
-    def __init__(self, compute: Callable[[Any], T]) -> None:
-        self._compute, self.__doc__ = compute, compute.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Once[T]: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: object | None, owner: type) -> Any:
-        if instance is None:
-            return self
-        kept = instance.__dict__
-        with kept.setdefault(f"_{self._name}_lock", threading.Lock()):
-            if self._name not in kept:
-                kept[self._name] = self._compute(instance)  # found before this property from now on
-        return kept[self._name]
 
 
 @dataclass(frozen=True)
@@ -233,6 +204,11 @@ class SharedScan:
     def resolution(self) -> Resolution:
         """Width of the detector's lines, from the scan's own."""
         return fit_resolution(self.scan.energies, self.scan.total_spectrum)
+
+    @Once
+    def elements(self) -> ElementLines:
+        """Lines of the elements as this scan's detector shows them."""
+        return ElementLines(self.scan, self.resolution)
 
     @Once
     def sigma_shape(self) -> npt.NDArray[np.float64]:

@@ -77,6 +77,8 @@ class EnergyMapView(ZoomableView):
         What to show.
     """
 
+    parameter = "map_range"
+
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
         self._pointer: tuple[int, int] | None = None
@@ -178,7 +180,7 @@ class EnergyMapView(ZoomableView):
         def equip(view: EnergyMapView, plot: Any) -> None:
             view._equip(plot.state)
 
-        left, bottom, right, top = self.home
+        left, bottom, right, top = self.seen
         return (image * self._marker()).opts(
             xlabel="x (motor steps)",
             ylabel="y (motor steps)",

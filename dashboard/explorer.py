@@ -14,31 +14,29 @@ from panel.viewable import Viewer
 from maxrf_core import Scan
 
 from .calibration_dialog import CalibrationDialog
+from .combine import Combine
 from .data import SharedScan, shared_scan
+from .element_picker import ElementChooser, ElementPicker
 from .energymap import EnergyMapView
+from .export_dialog import ExportDialog
+from .gallery import Gallery
+from .link_button import LinkButton
 from .notice import Notice
+from .peaks_dialog import PeaksDialog
+from .periodic_table import PeriodicTableDialog
 from .positions import MotorPositionsView
 from .sigma_dialog import SigmaDialog
 from .spectrum import SpectrumView
 from .state import ViewState
 from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
-from .tuning import live, tune
+from .tuning import live
 from .view import check_picks
+from .workspaces import Workspaces
 
-__all__ = ["Explorer", "extension"]
+__all__ = ["Explorer"]
 
 _TWO_OR_ONE_COLUMN = "repeat(auto-fit, minmax(max(min(380px, 100%), 40%), 1fr))"
 _WHOLE = {"sizing_mode": "stretch_width", "margin": (4, 0)}
-
-
-def extension() -> None:
-    """Load what the views need into a notebook, from this machine alone.
-
-    Call it once, before the first view. Panel's own `extension` would fetch its scripts
-    from the internet, and a lab's network may be closed.
-    """
-    tune()
-    pn.extension(inline=True)
 
 
 class Explorer(Viewer):
@@ -84,12 +82,25 @@ class Explorer(Viewer):
         self.spectrum = SpectrumView(self.shared, self.state)
         self.suggestion = SigmaDialog(self.shared, self.state)
         self.calibration = CalibrationDialog(self.shared, self.state, on_calibrated)
+        self.elements = ElementChooser(self.shared, self.state)
+        self.periodic_table = PeriodicTableDialog(self.shared, self.state, self.elements)
+        self.peaks = PeaksDialog(self.shared, self.state, self.elements)
+        self.peaks.param.watch(lambda event: self.spectrum.mark_peaks(event.new), "marked")
+        self.export = ExportDialog(self.shared, self.state)
 
     # --- controls -----------------------------------------------------------------------
 
     def controls(self) -> pn.Column:
-        """Return the controls of window and map."""
+        """Return the controls of elements, window and map."""
         return pn.Column(
+            _heading("Elements"),
+            ElementPicker(self.elements, self.state, **_WHOLE),
+            pn.Row(
+                self.periodic_table.button,
+                self.peaks.button,
+                sizing_mode="stretch_width",
+                margin=0,
+            ),
             _heading("Energy window"),
             *self._window_controls(),
             pmui.Select.from_param(self.state.param.background, size="small", **_WHOLE),
@@ -208,6 +219,23 @@ class Explorer(Viewer):
     # --- layout -------------------------------------------------------------------------
 
     def views(self) -> pn.Column:
+        """Return the workspaces under their bar, and the dialogs."""
+        makers = {
+            "explore": self._explore,
+            "gallery": lambda: pn.panel(Gallery(self.shared, self.state)),
+            "combine": lambda: pn.panel(Combine(self.shared, self.state)),
+        }
+        return pn.Column(
+            Workspaces(self.state, makers, [LinkButton(self.state), self.export.button]),
+            self.suggestion.dialog,
+            self.periodic_table.dialog,
+            self.peaks.dialog,
+            self.export.dialog,
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+
+    def _explore(self) -> pn.Column:
         """Return the three views, two columns wide where there is room."""
         maps = pn.Column(
             _framed(_stacked(self._positions_bar(), self.positions), MAP_HEIGHT),
@@ -224,7 +252,6 @@ class Explorer(Viewer):
         return pn.Column(
             maps,
             below,
-            self.suggestion.dialog,
             sizing_mode="stretch_width",
             margin=0,
             styles={"gap": "8px"},
@@ -240,6 +267,7 @@ class Explorer(Viewer):
 
     def __panel__(self) -> pn.viewable.Viewable:
         """Return views and controls side by side, for a notebook."""
+        self.export.button.visible = False  # its links lead to a server; use `export_scan`
         facts = f"<b>{html.escape(self.shared.name)}</b> · {html.escape(self.shared.summary)}"
         return pn.Column(
             pn.pane.HTML(facts),

@@ -14,20 +14,19 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Literal
 
 from maxrf_core.progress import Progress
 
-__all__ = ["Job", "job_for", "start_job"]
+from .task import Task, TaskStatus
 
-JobStatus = Literal["waiting", "running", "done", "failed", "cancelled"]
+__all__ = ["Job", "job_for", "start_job"]
 
 _AT_ONCE = threading.BoundedSemaphore(1)  # a conversion uses all cores by itself
 
 logger = logging.getLogger(__name__)
 
 
-class Job:
+class Job(Task):
     """One run of ``maxrf ... --progress json``.
 
     Parameters
@@ -41,47 +40,24 @@ class Job:
         run_maxrf = [sys.executable, "-P", "-m", "maxrf_core"]
         self._command = [*run_maxrf, *arguments, "--progress", "json"]
         self._process: subprocess.Popen[str] | None = None
-        self._cancelled = threading.Event()
-        self.status: JobStatus = "waiting"
-        self.progress: Progress | None = None
-        self.message = ""
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it ended, one way or another."""
-        return self.status in ("done", "failed", "cancelled")
+        super().__init__(_AT_ONCE)
 
     def cancel(self) -> None:
         """Stop it; the command line removes what it began."""
-        self._cancelled.set()
+        super().cancel()
         process = self._process
         if process is not None and process.poll() is None:
             process.terminate()
 
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until it is over."""
-        self._thread.join(timeout)
-
-    def _run(self) -> None:
-        turn = _AT_ONCE
-        while not turn.acquire(timeout=0.1):
-            if self._cancelled.is_set():
-                self.status = "cancelled"
-                return
+    def _work(self) -> TaskStatus:
         try:
-            self.status = self._convert()
-        except Exception as error:
+            return self._convert()
+        except OSError as error:
             logger.exception("maxrf could not be run")
             self.message = f"The conversion could not be started ({error})."
-            self.status = "failed"
-        finally:
-            turn.release()
+            return "failed"
 
-    def _convert(self) -> JobStatus:
-        if self._cancelled.is_set():
-            return "cancelled"
+    def _convert(self) -> TaskStatus:
         self._process = process = subprocess.Popen(  # noqa: S603 - our own program, no shell
             self._command,
             stdin=subprocess.DEVNULL,
@@ -91,7 +67,6 @@ class Job:
             encoding="utf-8",
         )
         with process:
-            self.status = "running"
             if self._cancelled.is_set():  # between the check above and the process
                 process.terminate()
             complaints: deque[str] = deque(maxlen=50)

@@ -24,12 +24,15 @@ from maxrf_core import Grid, MaxrfError, ParameterError
 from maxrf_core.demo import demo_paths
 from maxrf_core.location import is_url
 
-from .address import decode, encode, read_query
+from .address import decode, encode, read_query, shortened
+from .address_bar import ON_READY, address_bar
 from .catalogue import Catalogue, Entry, catalogue
+from .catalogue_page import CataloguePage, link_to
 from .cloud import PositionCloud
 from .conversion_card import ConversionCard
 from .data import KEPT_OPEN, SharedScan, shared_scan
 from .explorer import Explorer, default_state, notice_of
+from .link_button import LinkButton
 from .pixels import View
 from .scaling import scale_map
 from .state import ViewState
@@ -48,31 +51,12 @@ _PATIENCE_S = 1.5
 
 logger = logging.getLogger(__name__)
 
-ON_READY = """
-if (window.innerWidth < 700) {
-  // On a phone the drawer would hide the page.
-  for (const doc of Bokeh.documents) for (const root of doc.roots())
-    if (root.data && 'sidebar_open' in root.data.attributes) root.data.sidebar_open = false;
-}
-if (!window.maxrf_history) {
-  window.maxrf_history = true;
-  // Panel pushes an entry for each change and does not listen to back and forward
-  // (panel issue 7357). A gesture is one entry, and an entry restores its view.
-  const push = window.history.pushState.bind(window.history);
-  let last = 0;
-  window.history.pushState = (data, title, url) => {
-    const target = new URL(url, window.location.href).href;
-    if (target === window.location.href) return;
-    if (Date.now() - last < 800) window.history.replaceState(data, title, url);
-    else push(data, title, url);
-    last = Date.now();
-  };
-  window.addEventListener('popstate', () => {
-    for (const doc of Bokeh.documents) for (const root of doc.roots())
-      if (root.type.endsWith('Location')) root.search = window.location.search;
-  });
-}
-"""
+_ALL_SCANS = (
+    '<a href="?" data-maxrf-go style="color: inherit; text-underline-offset: 3px">All scans</a>'
+)
+
+_SEARCHED_FROM = 12
+"""With more scans than so, the list of them has a field to search in."""
 
 
 _Look = tuple[Explorer, dict[str, Any]]
@@ -100,7 +84,8 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
         logger.exception("the page could not start")
         return failure_page(str(error))
     if _is_serving():
-        warm_up(next(iter(entries.values())))
+        # Of several scans, nobody knows which one will be chosen.
+        warm_up(next(iter(entries.values())) if len(entries) == 1 else None)
     else:
         rehearse(list(entries.values()))
     return ScanPage(entries, query).page
@@ -128,9 +113,10 @@ def rehearse(entries: Sequence[Entry]) -> None:
 
 
 @cache
-def warm_up(entry: Entry) -> threading.Thread:
+def warm_up(entry: Entry | None) -> threading.Thread:
     """Make ready in a thread, once a process, when the first visitor is there already."""
-    thread = threading.Thread(target=_make_ready, args=([entry],), name="warm-up", daemon=True)
+    entries = [] if entry is None else [entry]
+    thread = threading.Thread(target=_make_ready, args=(entries,), name="warm-up", daemon=True)
     thread.start()
     return thread
 
@@ -158,6 +144,7 @@ def _is_serving() -> bool:
 
 def failure_page(sentence: str) -> pmui.Page:
     """Return a page that shows why there is no other."""
+    address_bar()
     return pmui.Page(title="MA-XRF", main=[_card("This page could not start", sentence)])
 
 
@@ -185,18 +172,26 @@ class ScanPage:
     def __init__(self, entries: Catalogue, query: Mapping[str, str]) -> None:
         self._entries = entries
         self._document = pn.state.curdoc
+        address_bar()
         self._query = dict(query)
+        self._name: str | None = None
+        self._listed: CataloguePage | None = None
         self._state: ViewState | None = None
         self._shared: SharedScan | None = None
         self._applying = False
         self._turn = object()
         self._write_timer: Any = None
         self._facts = pn.pane.HTML("", styles={"color": "inherit", "font-size": "14px"})
+        self._all_scans = pn.pane.HTML(
+            _ALL_SCANS,
+            styles={"color": "inherit", "font-size": "14px", "white-space": "nowrap"},
+            margin=(5, 16, 5, 10),
+        )
         self._chooser = pmui.Select(
             label="Scan",
             options=list(entries),
-            value=self._wanted_name(),
             visible=len(entries) > 1,
+            searchable=len(entries) > _SEARCHED_FROM,
             size="small",
             sizing_mode="stretch_width",
             margin=(12, 12, 0, 12),
@@ -207,35 +202,77 @@ class ScanPage:
         self.page = without_busy_bar(
             pmui.Page(
                 title="MA-XRF",
-                header=[self._facts],
-                sidebar=[self._chooser, self._controls],
+                header=[self._all_scans, self._facts] if len(entries) > 1 else [self._facts],
                 main=[self._main],
                 sidebar_width=280,
             )
         )
-        self._show_scan(self._chooser.value)
+        self._go()
         self._listen_to_address()
 
     @property
-    def _entry(self) -> Entry:
-        return self._entries[self._chooser.value]
+    def _entry(self) -> Entry | None:
+        return None if self._name is None else self._entries[self._name]
 
-    def _wanted_name(self) -> str:
+    def _wanted_name(self) -> str | None:
+        """Return the scan that the address asks for; None for the catalogue."""
         name = self._query.get("scan", "")
-        return name if name in self._entries else next(iter(self._entries))
+        if name in self._entries:
+            return name
+        return next(iter(self._entries)) if len(self._entries) == 1 else None
+
+    def _unknown(self) -> str:
+        """Return a sentence if the address asks for a scan that is not here."""
+        asked = self._query.get("scan", "")
+        if not asked or asked in self._entries:
+            return ""
+        here = "this is another one" if len(self._entries) == 1 else "these are those there are"
+        return f"there is no scan {shortened(asked)!r} here; {here}."
+
+    def _go(self) -> None:
+        """Show what the address asks for."""
+        if self._listed is not None:
+            self._listed.leave()
+            self._listed = None
+        self._name = self._wanted_name()
+        self._turn = object()
+        if self._name is None:
+            self._show_catalogue()
+        else:
+            self._show_scan(self._name)
+
+    # --- all scans ----------------------------------------------------------------------
+
+    def _show_catalogue(self) -> None:
+        self._state = self._shared = None
+        self._controls.clear()
+        self.page.sidebar = []
+        self._facts.object = ""
+        self._all_scans.visible = False
+        self._listed = CataloguePage(self._entries, notice=self._unknown())
+        self._main[:] = [self._listed]
 
     # --- one scan -----------------------------------------------------------------------
 
     def _choose(self, name: str) -> None:
-        if not self._applying:
-            self._query = {"scan": name}
-        self._show_scan(name)
+        """Go to another scan, as a link to it would."""
+        if name == self._name:
+            return
+        search, location = link_to(name), pn.state.location
+        if location is None or location.search == search:
+            self._read_address(search)
+        else:
+            location.search = search
 
     def _show_scan(self, name: str) -> None:
         entry = self._entries[name]
         self._state = self._shared = None
         self._turn = object()
         self._controls.clear()
+        self._chooser.value = name
+        if not self.page.sidebar:
+            self.page.sidebar = [self._chooser, self._controls]
+        self._all_scans.visible = True
         self._facts.object = f"<b>{html.escape(name)}</b>"
         if not entry.is_converted:
             self._main[:] = [ConversionCard(entry, self._converted)]
@@ -297,9 +334,7 @@ class ScanPage:
         state = default_state(shared)
         defaults = _view_of(state)
         values, notices = decode(query, shared, defaults)
-        asked = query.get("scan")
-        if asked is not None and asked not in self._entries:
-            notices.insert(0, f"there is no scan {asked[:60]!r} here; this is another one.")
+        notices = [notice for notice in (self._unknown(), *notices) if notice]
         state.param.update(**values, notice=" ".join(notices))
         try:
             explorer = Explorer(shared, state=state, on_calibrated=self._open_again)
@@ -312,8 +347,8 @@ class ScanPage:
     def _open_again(self) -> None:
         """Open the scan with what is kept beside it by now, in the same view."""
         if self._state is not None:
-            self._query = read_query(encode(self._state, self._entry.name))
-        self._show_scan(self._entry.name)
+            self._query = read_query(encode(self._state, self._name))
+        self._show_scan(self._name)
 
     async def _show_or_lament(
         self, entry: Entry, turn: object, looking: asyncio.Future[_Look]
@@ -342,6 +377,8 @@ class ScanPage:
         self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
         self._controls[:] = [explorer.controls()]
         self._main[:] = [notice_of(explorer.state), layout]
+        for button in layout.select(LinkButton):
+            button.scan_name = entry.name
         for pane, plot in plots:
             await asyncio.sleep(0)
             pane.object = plot
@@ -360,17 +397,16 @@ class ScanPage:
 
     def _read_address(self, search: str) -> None:
         """Follow back and forward: the address changed in the browser."""
-        if self._state is not None and search == encode(self._state, self._entry.name):
+        if self._state is not None and search == encode(self._state, self._name):
             return
         self._query = read_query(search)
+        if self._state is None or self._wanted_name() != self._name:
+            self._go()
+            return
         self._applying = True
         try:
-            name = self._wanted_name()
-            if name != self._chooser.value:
-                self._chooser.value = name
-            elif self._state is not None:
-                values, notices = decode(self._query, self._shared, self._defaults)
-                self._state.param.update(**values, notice=" ".join(notices))
+            values, notices = decode(self._query, self._shared, self._defaults)
+            self._state.param.update(**values, notice=" ".join(notices))
         finally:
             self._applying = False
 
@@ -386,7 +422,7 @@ class ScanPage:
     def _write_address(self) -> None:
         self._write_timer = None
         if self._state is not None:
-            pn.state.location.search = encode(self._state, self._entry.name)
+            pn.state.location.search = encode(self._state, self._name)
 
 
 def _is_asked_for(document: Document) -> bool:

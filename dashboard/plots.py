@@ -86,23 +86,32 @@ const first = !fig.tags.includes('fitted');
 // Nobody zoomed: what a reset shows is seen, and will be in the new frame.
 const at_home = [fig.x_range, fig.y_range].every(
   (range) => range.start === range.reset_start && range.end === range.reset_end);
-const now_x = (fig.x_range.end - fig.x_range.start) / w;
-const now_y = (fig.y_range.end - fig.y_range.start) / h;
+// A plot that is made for less than all of it, as an address asks, begins with that.
+const far = (a, b) => Math.abs(a - b) > 1e-6 * Math.max(right - left, top - bottom);
+const is_zoomed = far(fig.x_range.start, left) || far(fig.x_range.end, right)
+  || far(fig.y_range.start, bottom) || far(fig.y_range.end, top);
 const limits = [x - w * scale / 2, x + w * scale / 2, y - h * scale / 2, y + h * scale / 2];
 fig.x_range.setv({reset_start: limits[0], reset_end: limits[1]});
 fig.y_range.setv({reset_start: limits[2], reset_end: limits[3]});
-if (first || at_home) {
+if (first ? !is_zoomed : at_home) {
   fig.x_range.setv({start: limits[0], end: limits[1]});
   fig.y_range.setv({start: limits[2], end: limits[3]});
-  if (first) fig.tags = [...fig.tags, 'fitted'];
-} else if (Math.abs(now_x / now_y - 1) > 1e-3) {
-  // The frame changed its shape: keep the centre and what is in view, widen one axis.
-  const kept = Math.max(now_x, now_y);
-  const cx = (fig.x_range.start + fig.x_range.end) / 2;
-  const cy = (fig.y_range.start + fig.y_range.end) / 2;
-  fig.x_range.setv({start: cx - w * kept / 2, end: cx + w * kept / 2});
-  fig.y_range.setv({start: cy - h * kept / 2, end: cy + h * kept / 2});
+} else {
+  // All of what was in view before the frame changed, in the middle. A frame changes often, and
+  // one side at a time: what was widened for one shape is not widened once more for the next.
+  const now = [fig.x_range.start, fig.x_range.end, fig.y_range.start, fig.y_range.end];
+  const kept = fig.maxrf_kept ??= {asked: now, shown: []};
+  if (now.some((end, i) => end !== kept.shown[i])) kept.asked = now;
+  const [x0, x1, y0, y1] = kept.asked;
+  const half = Math.max((x1 - x0) / w, (y1 - y0) / h) / 2, cx = (x0 + x1) / 2, cy = (y0 + y1) / 2;
+  const shown = [cx - w * half, cx + w * half, cy - h * half, cy + h * half];
+  if (shown.some((end, i) => Math.abs(end - now[i]) > 1e-6 * (x1 - x0 + y1 - y0))) {
+    fig.x_range.setv({start: shown[0], end: shown[1]});
+    fig.y_range.setv({start: shown[2], end: shown[3]});
+    kept.shown = shown;
+  }
 }
+if (first) fig.tags = [...fig.tags, 'fitted'];
 """
 
 

@@ -33,6 +33,8 @@ class MotorPositionsView(ZoomableView):
         What to show.
     """
 
+    parameter = "positions_range"
+
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
         self._pointer: tuple[float, float] | None = None
@@ -96,7 +98,7 @@ class MotorPositionsView(ZoomableView):
         def equip(view: MotorPositionsView, plot: Any) -> None:
             view._equip(plot.state)
 
-        left, bottom, right, top = self.home
+        left, bottom, right, top = self.seen
         return (image * self._marker()).opts(
             xlabel="x (motor steps)",
             ylabel="y (motor steps)",

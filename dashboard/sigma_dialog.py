@@ -49,7 +49,13 @@ class SigmaDialog(Viewer):
         self.shared, self.state = shared, state
         self.suggestion: SigmaSuggestion | None = None
         self._whose = pmui.RadioButtonGroup(
-            options=[_PICKED, _SCAN], value=_PICKED, size="small", color="primary", width=300
+            options=[_PICKED, _SCAN],
+            value=_PICKED,
+            size="small",
+            color="primary",
+            sizing_mode="stretch_width",
+            max_width=320,
+            margin=4,
         )
         # Each answer has components of its own: values that change quickly get lost (`Notice`).
         # Not inside a FlexBox: Bokeh lays out no plot in what Panel renders as HTML.
@@ -128,12 +134,14 @@ class SigmaDialog(Viewer):
         scan, resolution = self.shared.scan, self.shared.resolution
         ev = suggestion.sigma * scan.kev_per_channel * 1000
         width = 1000 * float(resolution.fwhm_kev(REFERENCE_KEV))
+        one = suggestion.n_spectra == 1
+        spectra = "1 spectrum" if one else f"{suggestion.n_spectra:,} spectra"
         measured = "as fitted to the scan's peaks" if resolution.is_fitted else "typical"
         return (
             f"Best sigma {suggestion.sigma:.1f} channels: {ev:.0f} eV, FWHM "
             f"{sigma_to_fwhm(ev):.0f} eV. The counts cannot tell {suggestion.low:.1f} from "
             f"{suggestion.high:.1f}. From {suggestion.n_counts:,} counts in "
-            f"{suggestion.n_spectra:,} spectra. The detector's own FWHM is {width:.0f} eV at "
+            f"{spectra}. The detector's own FWHM is {width:.0f} eV at "
             f"5.9 keV ({measured})."
         )
 

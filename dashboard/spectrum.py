@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import weakref
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +16,11 @@ import panel_material_ui as pmui
 from bokeh.models import BoxAnnotation, HoverTool
 
 from maxrf_core import ParameterError
+from maxrf_core.elements import LineGroup
 from maxrf_core.smoothing import TRUNCATE, sigma_to_fwhm, smooth_spectra
 
 from .data import SharedScan
+from .element_marks import add_marks, line_columns, peak_columns
 from .latest import Latest, Settled
 from .layers import Asked
 from .plots import comb, counts_range, line
@@ -24,11 +28,15 @@ from .state import ViewState
 from .theme import COLOURS
 from .tuning import quick_zoom
 from .view import LiveView
+from .zoom import Zoom, extent_of
 
 __all__ = ["SpectrumView"]
 
 _SETTLED_MS = 150
 """How long sigma must stand still until the server tells what the browser has drawn already."""
+
+_TOOLS = ("xpan", "xwheel_zoom", "xbox_zoom", "reset", "save")
+"""Along the energies: the axis of the counts fits what is shown."""
 
 _SMALLEST_ON_LOG = 1e-4
 _KEV_DECIMALS = 4  # a tenth of an eV: far below a channel, and short in the address
@@ -101,6 +109,8 @@ class SpectrumView(LiveView):
 
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
+        extent = extent_of(self.scan, "energy_range")
+        self._zoom = Zoom(state, "energy_range", extent, self._together)
         self._energies = self.scan.energies.astype(np.float32)
         self._mean = self.scan.total_spectrum / np.float64(self.scan.n_spectra)
         self._shown, self._counts = self._read_counts()
@@ -109,6 +119,10 @@ class SpectrumView(LiveView):
         self._sliders: weakref.WeakSet[pmui.FloatSlider] = weakref.WeakSet()
         self._settled = Settled(self._show_smooth, _SETTLED_MS)
         self._reader = Latest(self._read_counts, self._show_counts, self._fail)
+        self._lines = self._find_lines()
+        self._peaks: tuple[float, ...] = ()
+        self._marker = Latest(self._find_lines, self._show_lines, self._fail)
+        state.param.watch(lambda *_: self._marker.request(), "elements")
         state.param.watch(lambda *_: self._sigma_changed(), "sigma")
         state.param.watch(
             lambda *_: self._reader.request(), ["spectrum", "cell", "method", "correct_lag"]
@@ -190,7 +204,7 @@ class SpectrumView(LiveView):
             is_shown = figure.document is not None  # plots that were replaced linger for a while
             if is_shown and all(isinstance(end, int | float) and np.isfinite(end) for end in ends):
                 return ends
-        return self.shared.energy_limits
+        return self._zoom.seen or self.shared.energy_limits
 
     # --- the plot -----------------------------------------------------------------------
 
@@ -209,6 +223,7 @@ class SpectrumView(LiveView):
         curves = [
             curve.opts(
                 color=COLOURS[name],
+                default_tools=list(_TOOLS),  # an overlay takes its lines', not its own
                 hooks=[self._keep(name), self._keep(f"{name} line", "glyph_renderer")],
             )
             for name, curve in lines.items()
@@ -229,8 +244,6 @@ class SpectrumView(LiveView):
                 "padding": 4,
                 "spacing": 0,
             },
-            default_tools=["save"],
-            tools=["xpan", "xwheel_zoom", "xbox_zoom", "reset"],
             active_tools=["xpan", "xwheel_zoom"],
             fontsize={"title": "10pt", "legend": "9pt"},
             hooks=[self._hook(SpectrumView._equip)],
@@ -252,6 +265,7 @@ class SpectrumView(LiveView):
             reset_end=self.shared.energy_limits[1],
         )
         if figure.select_one({"name": "energy window"}) is None:
+            self._zoom.follow(figure, self.shared.energy_limits)
             low, high = self.state.window
             box = BoxAnnotation(
                 name="energy window",
@@ -284,8 +298,48 @@ class SpectrumView(LiveView):
                     mode="vline",
                 )
             )
+            add_marks(figure, self._remember, self._line_columns, peak_columns(self._peaks))
         self._show_visible()
         self._draw_counts()  # the state may have changed since the element was made
+
+    # --- lines of elements, and peaks -----------------------------------------------------
+
+    def _find_lines(self) -> list[tuple[LineGroup, ...]]:
+        """Return the lines to mark of each element that was chosen."""
+        return [self.shared.elements.groups(name) for name in self.state.elements]
+
+    def _show_lines(self, lines: list[tuple[LineGroup, ...]]) -> None:
+        self._lines = lines
+        with self._together():
+            self._patch_lines()
+
+    @property
+    def _line_columns(self) -> dict[str, list[Any]]:
+        low, high = self._limits()
+        decades = math.log10(high / low) if self.state.log_counts else None
+        return line_columns(self._lines, decades=decades)
+
+    def _patch_lines(self) -> None:
+        columns = self._line_columns
+        for source in self._each("lines"):
+            # Where the labels stand is the browser's; else each new limit would move them twice.
+            if any(list(source.data[key]) != columns[key] for key in ("energy", "top", "fill")):
+                source.data = columns
+
+    def mark_peaks(self, energies_kev: Sequence[float]) -> None:
+        """Mark peaks on the axis of energies, or none.
+
+        Parameters
+        ----------
+        energies_kev : sequence of float
+            Where they are.
+        """
+        self._peaks = tuple(energies_kev)
+        with self._together():
+            for source in self._each("peaks"):
+                source.data = peak_columns(self._peaks)
+
+    # --- the energy window ----------------------------------------------------------------
 
     def _side_box(self) -> BoxAnnotation:
         """Return the mark of channels that the background under the window is taken from."""
@@ -422,6 +476,8 @@ class SpectrumView(LiveView):
         low, high = self._limits()
         for figure in self._each("figure"):
             figure.y_range.update(start=low, end=high, reset_start=low, reset_end=high)
+        if self.state.log_counts:
+            self._patch_lines()  # there a ratio of heights is a distance
 
     def _show_visible(self) -> None:
         with self._together():

@@ -7,13 +7,40 @@ from typing import Any
 
 import param
 
+from maxrf_core import ParameterError
 from maxrf_core.interpolation import DEFAULT_METHOD, METHODS
 from maxrf_core.windows import BACKGROUNDS
 
+from .combine_colours import TRIPLES
+from .element_lines import line_name
 from .layers import LAYERS
 from .theme import COLOUR_MAPS
 
-__all__ = ["MAX_SIGMA", "ViewState"]
+__all__ = [
+    "COMBINATIONS",
+    "MAX_ELEMENTS",
+    "MAX_PROFILE_WIDTH",
+    "MAX_SIGMA",
+    "WINDOW",
+    "WORKSPACES",
+    "ElementNames",
+    "ViewState",
+]
+
+WORKSPACES = ("explore", "gallery", "combine")
+"""Pages of the page: the three views, the maps of several elements side by side, maps combined."""
+
+COMBINATIONS = ("rgb", "ratio", "scatter", "profile")
+"""Ways to combine maps: as colours, one over another, one against another, along a line."""
+
+WINDOW = "window"
+"""What stands for the energy window where an element may stand."""
+
+MAX_PROFILE_WIDTH = 51
+"""Cells across a profile, at most."""
+
+MAX_ELEMENTS = 24
+"""Maps of a gallery, and elements marked on the spectrum."""
 
 BACKGROUND_LABELS = ("left in", "side windows", "side windows, SNIP")
 
@@ -30,6 +57,103 @@ class EnergyWindow(param.Range):
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             msg = f"the energy window is {low!r} to {high!r} keV; expected the lower energy first."
             raise ValueError(msg)
+
+
+class ElementNames(param.Parameter):
+    """A tuple of elements or lines, such as ``("Fe", "Pb La")``, each there once."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        if not isinstance(val, tuple) or len(val) > MAX_ELEMENTS or len(set(val)) < len(val):
+            msg = f"the elements are {val!r}; expected a tuple of at most {MAX_ELEMENTS} names."
+            raise ParameterError(msg)
+        for name in val:
+            if line_name(name) != name:
+                msg = (
+                    f"{name!r} is among the elements; expected its short name, {line_name(name)!r}."
+                )
+                raise ParameterError(msg)
+
+
+class MapNames(param.Parameter):
+    """A tuple of maps: elements or lines, `WINDOW`, or empty for none."""
+
+    COUNT = 2
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        if not isinstance(val, tuple) or len(val) != self.COUNT:
+            msg = f"the maps are {val!r}; expected a tuple of {self.COUNT} names."
+            raise ParameterError(msg)
+        for name in val:
+            if name not in ("", WINDOW) and line_name(name) != name:
+                msg = f"{name!r} is among the maps; expected its short name, {line_name(name)!r}."
+                raise ParameterError(msg)
+
+
+class ThreeMaps(MapNames):
+    """A tuple of three maps."""
+
+    COUNT = 3
+
+
+class ProfileLine(param.Parameter):
+    """Ends of a line: x and y of the start, x and y of the end; or None."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        if val is None:
+            return
+        is_four = isinstance(val, tuple) and len(val) == 4
+        if not is_four or not all(
+            isinstance(one, int | float) and math.isfinite(one) for one in val
+        ):
+            msg = f"the line is {val!r}; expected None or a tuple of four finite numbers."
+            raise ParameterError(msg)
+
+
+class ColourRanges(param.Parameter):
+    """Percentiles of the ends of three colours: low and high of each."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        is_six = isinstance(val, tuple) and len(val) == 6
+        if not is_six or not all(
+            isinstance(low, int | float)
+            and isinstance(high, int | float)
+            and 0 <= low <= high <= 100
+            for low, high in zip(val[::2], val[1::2], strict=True)
+        ):
+            msg = (
+                f"the colour ranges are {val!r}; expected low and high of three colours, "
+                "percentiles from 0 to 100, the lower one first."
+            )
+            raise ParameterError(msg)
+
+
+class SeenPlane(param.Parameter):
+    """Ends of what a map shows: x0, x1, y0, y1, the lower one of each two first; or None."""
+
+    ENDS = 4
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        if val is None:
+            return
+        is_pairs = isinstance(val, tuple) and len(val) == self.ENDS
+        if not is_pairs or not all(isinstance(end, int | float) for end in val):
+            msg = f"what is seen is {val!r}; expected None or a tuple of {self.ENDS} numbers."
+            raise ParameterError(msg)
+        pairs = zip(val[::2], val[1::2], strict=True)
+        if not all(-math.inf < low < high < math.inf for low, high in pairs):
+            msg = f"what is seen is {val!r}; expected finite ends, the lower one of each two first."
+            raise ParameterError(msg)
+
+
+class SeenEnergies(SeenPlane):
+    """Ends of what a spectrum shows in keV, the lower one first; or None."""
+
+    ENDS = 2
 
 
 class ViewState(param.Parameterized):
@@ -51,6 +175,12 @@ class ViewState(param.Parameterized):
         label="Energy window (keV)",
         doc="Low and high energy in keV; the map sums channels in [low, high).",
     )
+    elements = ElementNames(
+        default=(),
+        label="Elements",
+        doc="Elements or lines, marked on the spectrum and shown in the gallery.",
+    )
+    workspace = param.Selector(default=WORKSPACES[0], objects=list(WORKSPACES), label="Workspace")
     follow_resolution = param.Boolean(
         default=False,
         label="Sigma follows the resolution",
@@ -123,11 +253,80 @@ class ViewState(param.Parameterized):
         doc="Row and column of the cell whose interpolated spectrum is shown instead.",
     )
 
+    map_range = SeenPlane(
+        default=None,
+        label="Visible part of the map",
+        doc="x0, x1, y0, y1 in motor steps; None for all of it.",
+    )
+    positions_range = SeenPlane(
+        default=None,
+        label="Visible part of the positions",
+        doc="x0, x1, y0, y1 in motor steps; None for all of it.",
+    )
+    energy_range = SeenEnergies(
+        default=None,
+        label="Visible energies (keV)",
+        doc="Lower and upper end in keV; None for those where nearly all counts lie.",
+    )
+
+    combination = param.Selector(
+        default=COMBINATIONS[0], objects=list(COMBINATIONS), label="Combination of maps"
+    )
+    composite = ThreeMaps(
+        default=("", "", ""),
+        label="Maps of the three colours",
+        doc="Elements, lines, 'window', or '' to leave a colour out; all '' for the first three "
+        "of the elements.",
+    )
+    composite_clip = ColourRanges(
+        default=(0.0, 99.5, 0.0, 99.5, 0.0, 99.5),
+        label="Colour ranges (percentiles)",
+        doc="Low and high of each colour: dark below the one, bright above the other.",
+    )
+    composite_colours = param.Selector(
+        default=next(iter(TRIPLES)), objects=list(TRIPLES), label="Colours"
+    )
+    pair = MapNames(
+        default=("", ""),
+        label="Maps of a ratio or scatter plot",
+        doc="Elements, lines or 'window'; '' for the first two of the elements.",
+    )
+    ratio_log = param.Boolean(default=False, label="Logarithmic ratio")
+    profile = ProfileLine(
+        default=None,
+        label="Line of the profile",
+        doc="x and y of start and end in motor steps; None for the middle row.",
+    )
+    profile_width = param.Integer(
+        default=1, bounds=(1, MAX_PROFILE_WIDTH), label="Width of the profile (cells)"
+    )
+
     notice = param.String(
         default="",
         label="Notice",
         doc="What went wrong last, in a sentence for the visitor; empty when all is well.",
     )
+
+    def add_element(self, text: str) -> None:
+        """Mark an element or line on the spectrum; the oldest gives way when there is no room.
+
+        Parameters
+        ----------
+        text : str
+            What names it: ``"Fe"``, ``"iron"``, ``"Pb L-alpha"``.
+
+        Raises
+        ------
+        ParameterError
+            If it names none.
+        """
+        name = line_name(text)
+        if name not in self.elements:
+            self.elements = (*self.elements, name)[-MAX_ELEMENTS:]
+
+    def remove_element(self, name: str) -> None:
+        """Take an element or line off the spectrum, if it is there."""
+        self.elements = tuple(one for one in self.elements if one != name)
 
     def pick_spectrum(self, index: int) -> None:
         """Show a measured spectrum."""

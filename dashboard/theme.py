@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from bokeh import palettes
 
-__all__ = ["COLOURS", "COLOUR_MAPS", "MAP_HEIGHT", "SPECTRUM_HEIGHT", "palette"]
+__all__ = [
+    "COLOURS",
+    "COLOUR_MAPS",
+    "ELEMENT_COLOURS",
+    "MAP_HEIGHT",
+    "SPECTRUM_HEIGHT",
+    "palette",
+    "text_colour",
+]
 
 COLOURS = {
     # Okabe and Ito's palette, told apart with any colour vision (jfly.uni-koeln.de/color)
@@ -16,7 +24,11 @@ COLOURS = {
     "max": "#cc79a7",
     "window": "#e69f00",
     "picked": "#d81b60",
+    "peak": "#7f7f7f",
 }
+
+ELEMENT_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7")
+"""Okabe and Ito's, in their order, but for yellow and black: white and black paper hide them."""
 
 COLOUR_MAPS = ("viridis", "cividis", "inferno", "magma", "gray")
 """Perceptually uniform and safe for colour-blind eyes (gray needs no colour vision)."""
@@ -29,10 +41,25 @@ _FACTORIES = {
     "gray": palettes.gray,
 }
 
-MAP_HEIGHT = "max(300px, calc((100vh - 118px) * 0.54))"
-SPECTRUM_HEIGHT = "max(300px, calc((100vh - 118px) * 0.46))"
+MAP_HEIGHT = "max(290px, calc((100vh - 158px) * 0.54))"
+SPECTRUM_HEIGHT = "max(290px, calc((100vh - 158px) * 0.46))"
 
 
 def palette(name: str, size: int = 255) -> list[str]:
     """Return the colours of a colour map, dark to bright, as hexadecimal codes."""
     return list(_FACTORIES[name](size))
+
+
+def text_colour(fill: str) -> str:
+    """Return black or white: what stands out more on a colour, by the contrast ratio of WCAG 2.
+
+    Parameters
+    ----------
+    fill : str
+        Such as ``"#0072b2"``.
+    """
+    levels = [int(fill[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    # Relative luminance of sRGB, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+    luminance = sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000000" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#ffffff"

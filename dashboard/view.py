@@ -25,6 +25,7 @@ from .theme import COLOURS
 
 __all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "check_picks", "is_inside"]
 
+_HEIGHT_ALONE = 420  # pixels
 SHOWN_AT_ONCE = 8
 """A notebook may show one view in several cells; those that it shows last are kept up to date."""
 
@@ -60,6 +61,11 @@ class LiveView(Viewer):
         )
         self._panes.append(pane)
         return pane
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """Show the view alone, in a notebook, whose cells give it no height."""
+        framed = pn.Column(self, height=_HEIGHT_ALONE, sizing_mode="stretch_width")
+        return framed._repr_mimebundle_(include, exclude)
 
     def _remake(self) -> None:
         """Draw the plot anew: for the few changes that a patch cannot make."""

@@ -7,7 +7,7 @@ import math
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import panel as pn
@@ -23,6 +23,7 @@ from .pixels import Bounds, Picture, View
 from .state import ViewState
 from .tuning import quick_zoom
 from .view import SHOWN_AT_ONCE, MarkedView
+from .zoom import Zoom, extent_of
 
 __all__ = ["Screen", "ZoomableView"]
 
@@ -136,8 +137,13 @@ class ZoomableView(MarkedView):
     A view that asks for a picture keeps the old one until the new one is there.
     """
 
+    parameter: ClassVar[str]
+    """Parameter of the state that holds what is seen."""
+
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
+        extent = extent_of(shared.scan, self.parameter)
+        self._zoom = Zoom(state, self.parameter, extent, self._together)
         self._screens: deque[Screen] = deque(maxlen=SHOWN_AT_ONCE)
         self._drawing = Latest(self._draw, self._show_drawn, self._fail, ready=self._until_drawn)
 
@@ -161,12 +167,18 @@ class ZoomableView(MarkedView):
 
     def _first_picture(self) -> Picture:
         """Return the picture of a plot that no browser has laid out yet."""
-        return self._picture(self._content(), View.over(self.home, _WIDTH, _HEIGHT))
+        return self._picture(self._content(), View.over(self.seen, _WIDTH, _HEIGHT))
 
     @property
     def home(self) -> Bounds:
         """What a reset shows: left, bottom, right, top."""
         raise NotImplementedError
+
+    @property
+    def seen(self) -> Bounds:
+        """What the state asks for, not fitted to any frame: left, bottom, right, top."""
+        seen = self._zoom.seen
+        return self.home if seen is None else (seen[0], seen[2], seen[1], seen[3])
 
     # --- screens ------------------------------------------------------------------------
 
@@ -187,6 +199,8 @@ class ZoomableView(MarkedView):
                 shown_range.on_change(name, self._moved)
         for name in ("inner_width", "inner_height"):
             plot.on_change(name, self._moved)
+        left, bottom, right, top = self.home
+        self._zoom.follow(plot, (left, right, bottom, top))
         self._watch_ratio(screen)
         return screen
 

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .cli_export import EXPORT, add_export
 from .location import is_url
 
 __all__ = ["build_parser"]
@@ -22,10 +23,13 @@ Every spectrum of a macro X-ray fluorescence scan, as a regular cube and a live 
   maxrf demo                    look at the page with a simulated scan
   maxrf convert SCAN.HDF5       make a zipstore of a Crono scan
   maxrf serve SCAN.zipstore     look at it in the browser
+  maxrf export SCAN.zipstore maps.tif
+                                write maps, spectra or the cube for other programs
 """
 
 _CONVERT = """\
-Convert Crono HDF5 scans to zipstores, which the page and notebooks open.
+Convert Crono HDF5 scans to zipstores, which the page and notebooks open; or cubes of other
+programs and scanners: .rpl with its .raw beside it (Bruker's, too), and .datastack.
 
 Writes NAME.zipstore beside each scan and prints its path. The zipstore holds all spectra, the
 interpolation to a regular grid, and, unless --lean, the arrays maxrf_all_spectra and maxrf_cube
@@ -37,6 +41,11 @@ A run that was killed, or lost its power, leaves an unfinished file, hidden besi
 give the same command again, and it goes on where it was, to the same result.
 With several scans, one that fails does not stop the others (exit code 1 at the end).
 
+A cube has to hold the counts as they were measured. Each of its cells keeps its own spectrum
+unless --method says otherwise; row 0 is the top of the picture, and cells are 1000 motor steps
+apart. It has neither live times nor regions of interest. The counts, 2 bytes each, take room
+beside the zipstore until that is made.
+
 With --scheduler the work is done by the workers of a dask cluster, one scan after the other, and
 packed into the zipstore here. Scan and output have to lie on a file system that this computer and
 all workers see under the same path, and the same version of this program has to be installed
@@ -46,6 +55,7 @@ example:
   maxrf convert scan.HDF5
   maxrf convert *.HDF5 --output converted --lean --method linear
   maxrf convert /shared/scan.HDF5 --scheduler tcp://10.0.0.5:8786
+  maxrf convert m6.rpl --calibration -0.956 0.010002
 """
 
 _CHECK = """\
@@ -158,6 +168,10 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--source", metavar="SCAN", type=Path, help="the Crono HDF5 file that it was made from"
     )
     _add_progress(check)
+    export = command("export", EXPORT, "write files for other programs")
+    add_export(export)
+    _add_overwrite(export)
+    _add_progress(export)
     tree = command("tree", _TREE, "list the arrays of a zipstore")
     _add_location(tree, "a zipstore, any zarr zip, a folder of such, or the URL of a zipstore")
     tree.add_argument("--details", action="store_true", help="print chunks and attributes, too")
@@ -171,7 +185,7 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("files", metavar="FILE", type=Path, nargs="+", help="Crono HDF5 scans")
+    add("files", metavar="FILE", type=Path, nargs="+", help="Crono HDF5 scans, or cubes")
     add(
         "--output",
         metavar="PATH",
@@ -181,9 +195,9 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     add(
         "--method",
         choices=("selected", "nearest", "linear", "kriging"),
-        default="kriging",
         help="interpolation of the cube, and the one that maps start with; selected takes the "
-        "instrument's one spectrum a cell, as cronomaxrf does (default: %(default)s)",
+        "instrument's one spectrum a cell, as cronomaxrf does (default: kriging; selected for "
+        "cubes, whose cells were measured one by one)",
     )
     add(
         "--sigma",
@@ -216,6 +230,14 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         help="by how many spectra the exposures are later than the positions recorded with them, "
         "which shifts even and odd rows against each other; auto finds it in the scan, and "
         "corrects it where it is significant (default: %(default)s)",
+    )
+    add(
+        "--calibration",
+        metavar=("ZERO", "GAIN"),
+        nargs=2,
+        type=float,
+        help="of a cube: energy of channel 0 and width of a channel in keV, in the place of what "
+        "its file says",
     )
     add("--lean", action="store_true", help="leave the large arrays maxrf_all_spectra and "
         "maxrf_cube out; get_array computes them when asked")  # fmt: skip

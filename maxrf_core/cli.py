@@ -1,4 +1,4 @@
-"""The command line: ``maxrf convert | check | tree | report | demo | serve | simulate``.
+"""The command line: ``maxrf convert | check | export | tree | report | demo | serve | simulate``.
 
 Only light modules are imported at the top; a command imports what it needs when it runs, so
 that `maxrf --help` is instant. Panel is never imported: `serve` starts it as a program.
@@ -11,23 +11,23 @@ import io
 import json
 import logging
 import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from .arguments import build_parser
-from .errors import ConversionCancelled, MaxrfError, OutputError, ParameterError
+from .cli_server import dashboard_folder as _dashboard_folder
+from .cli_server import panel_command
+from .cli_server import run_server as _run_server
+from .cli_signals import stop_on_signals as _stop_on_signals
+from .errors import ConversionCancelled, MaxrfError, ParameterError
 from .location import is_url
 from .schema import CRONO_SUFFIXES, ZIPSTORE_SUFFIX
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from distributed import Client
 
     from .check_report import CheckReport
@@ -39,15 +39,6 @@ __all__ = ["main", "panel_command"]
 
 INTERRUPTED = 128 + 2  # what a shell gives for a program that SIGINT ended
 PIPE_CLOSED = 128 + 13  # likewise SIGPIPE
-
-SESSION_LIFETIME_MS = 300_000
-"""How long the server keeps a page's state after its connection dropped, so that a laptop that
-slept or changed networks finds it again. Bokeh's own 15 s is too short for that."""
-
-# Signals that end a program politely; Windows has no SIGHUP.
-_STOPPING = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,36 +105,6 @@ def _write_json(message: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _on_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Call a function on Ctrl-C, SIGTERM and SIGHUP instead of ending."""
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # no other is given signals
-        before = {number: signal.getsignal(number) for number in _STOPPING}
-    for number, found in before.items():
-        if found is not signal.SIG_IGN:  # nohup, or a job in the shell's background
-            signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, found in before.items():
-            signal.signal(number, found)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
-    stop = threading.Event()
-
-    def request(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    with _on_signals(request):
-        yield stop
-
-
-@contextmanager
 def _reporting(title: str, mode: str | None, stop: threading.Event) -> Iterator[Report]:
     """Yield the function that a job reports to; it ends the job when that was asked for."""
     from .progress import progress_bar
@@ -187,26 +148,10 @@ def _convert(args: argparse.Namespace) -> int:
     _check_outputs(args.files, args.output)
     failed = False
     with _stop_on_signals() as stop, _cluster(args.scheduler) as client:
-        from .conversion import convert_crono
-
         for file in args.files:
             try:
                 with _reporting(file.name, args.progress, stop) as report:
-                    zipstore = convert_crono(
-                        file,
-                        output=args.output,
-                        method=args.method,
-                        sigma=args.sigma,
-                        spacing=args.spacing,
-                        orientation=args.orientation,
-                        lag=args.lag,
-                        cubes=not args.lean,
-                        overwrite=args.overwrite,
-                        memory_limit=args.memory_limit,
-                        progress=report,
-                        cancel=stop,
-                        client=client,
-                    )
+                    zipstore = _convert_one(file, args, report, stop, client)
             except ConversionCancelled:
                 raise
             except MaxrfError as error:
@@ -215,6 +160,61 @@ def _convert(args: argparse.Namespace) -> int:
             else:
                 _announce(zipstore, args.progress)
     return 1 if failed else 0
+
+
+def _convert_one(
+    file: Path,
+    args: argparse.Namespace,
+    report: Report,
+    stop: threading.Event,
+    client: Client | None,
+) -> str:
+    """Convert a Crono scan, or a cube of another program, and return the zipstore's path."""
+    from .conversion import convert_crono
+    from .imports import IMPORT_SUFFIXES, import_scan
+    from .interpolation import DEFAULT_METHOD
+
+    options = {
+        "output": args.output,
+        "sigma": args.sigma,
+        "orientation": args.orientation,
+        "cubes": not args.lean,
+        "overwrite": args.overwrite,
+        "memory_limit": args.memory_limit,
+        "progress": report,
+        "cancel": stop,
+    }
+    if file.suffix.lower() in IMPORT_SUFFIXES:
+        return import_scan(file, **_import_options(args), **options)
+    if args.calibration is not None:
+        raise ParameterError(
+            f"--calibration has no meaning for {file}, a Crono scan, which names its energies. "
+            "Leave it out; the page calibrates on lines that you know."
+        )
+    return convert_crono(
+        file,
+        method=args.method or DEFAULT_METHOD,
+        spacing=args.spacing,
+        lag=args.lag,
+        client=client,
+        **options,
+    )
+
+
+def _import_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options for a cube of cells; refuse those for a raster of spectra."""
+    for name, meaningless in (
+        ("spacing", args.spacing != "vendor"),
+        ("lag", args.lag not in ("auto", 0)),
+        ("scheduler", args.scheduler is not None),
+    ):
+        if meaningless:
+            raise ParameterError(
+                f"--{name} has no meaning for a cube (.rpl, .raw, .datastack), which has one "
+                "spectrum for each cell already. Leave it out."
+            )
+    given = {"method": args.method, "calibration": args.calibration}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @contextmanager
@@ -284,6 +284,16 @@ def _tell(found: CheckReport, *, as_json: bool) -> None:
     for fault in found.faults:
         print(f"maxrf: fault: {fault}", file=sys.stderr)
     print(found.summary, file=sys.stdout if found.is_whole else sys.stderr)
+
+
+def _export(args: argparse.Namespace) -> int:
+    with _stop_on_signals() as stop:
+        from .cli_export import export
+
+        with _reporting(args.output.name, args.progress, stop) as report:
+            path = export(args, progress=report, cancel=stop)
+    _announce(path, args.progress)
+    return 0
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -366,90 +376,10 @@ def _faults_of_url(url: str) -> list[str]:
     return []
 
 
-# --- the server ---------------------------------------------------------------------------
-
-
-def _dashboard_folder() -> Path:
-    """Return the folder of the installed page, which is found but not imported."""
-    from importlib.util import find_spec
-
-    spec = find_spec("dashboard")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / "main.py").is_file():
-            return Path(folder)
-    raise OutputError(
-        "the dashboard is not installed beside maxrf_core. Install the whole program: "
-        "pip install maxrf-dashboard"
-    )
-
-
-def panel_command(args: argparse.Namespace, app: Path) -> list[str]:
-    """Return the command that serves the page.
-
-    Parameters
-    ----------
-    args : Namespace
-        Arguments of ``maxrf serve``.
-    app : Path
-        Folder of the page.
-
-    Returns
-    -------
-    list of str
-        Program and arguments. One application needs no ``--index``: Panel redirects ``/``.
-    """
-    # -P: else a folder called dashboard in the current directory would hide the installed one.
-    command = [sys.executable, "-P", "-m", "panel", "serve", str(app)]
-    command += ["--port", str(args.port), "--address", args.address]
-    command += ["--unused-session-lifetime", str(SESSION_LIFETIME_MS)]
-    if args.num_procs == 1:
-        command.append("--warm")  # with several processes it does nothing before Python 3.12
-    else:
-        command += ["--num-procs", str(args.num_procs)]
-    if args.allow_websocket_origin:
-        # Bokeh allows localhost only as long as no other host is named.
-        for origin in (f"localhost:{args.port}", *args.allow_websocket_origin):
-            command += ["--allow-websocket-origin", origin]
-    if args.show:
-        command.append("--show")
-    if args.paths:
-        command += ["--args", *map(_absolute, args.paths)]
-    return command
-
-
-def _absolute(location: Path | str) -> str:
-    """Return what names a scan from any folder."""
-    return location if is_url(location) else str(location.absolute())
-
-
-def _run_server(command: list[str], num_procs: int) -> int:
-    """Become the server; or, if it is several processes, stay and see that all of them end."""
-    sys.stdout.flush()
-    if os.name == "nt":  # execv would give the prompt back while the server runs on
-        return subprocess.run(command, check=False).returncode  # noqa: S603 - our own command
-    if num_procs == 1:
-        _become(command)
-    # SIGTERM to a server of several processes leaves its workers running, holding the port; so
-    # does a worker that cannot start. Hence a process group, which is always stopped whole.
-    server = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own command
-    with _on_signals(lambda *_: _stop_group(server.pid)):
-        code = server.wait()
-        _stop_group(server.pid)
-    return 0 if code == -signal.SIGTERM else code
-
-
-def _stop_group(leader: int) -> None:
-    with suppress(ProcessLookupError):  # all have ended
-        os.killpg(leader, signal.SIGTERM)
-
-
-def _become(command: list[str]) -> NoReturn:
-    os.execv(command[0], command)  # noqa: S606 - our own command
-
-
 _COMMANDS = {
     "convert": _convert,
     "check": _check,
+    "export": _export,
     "tree": _tree,
     "report": _report,
     "demo": _demo,

@@ -40,6 +40,9 @@ _PROBE = """
     const plots = models().filter((m) => m.type === 'Figure' && m.tags.includes(name));
     return plots.find(isShown) ?? plots[0];
   };
+  probe.titles = (name) => models()
+    .filter((m) => m.type === 'Figure' && m.tags.includes(name) && isShown(m))
+    .map((m) => m.title.text);
   probe.slider = (label) =>
     models().find((m) => m.data && (m.data.label || '').startsWith?.(label)).data;
   probe.box = () => probe.plot('spectrum').center.find((m) => m.name === 'energy window');
@@ -278,9 +281,9 @@ class Driver:
             })""",
             timeout=60_000,
         )
-        self._wait_until_still()
+        self.wait_until_still()
 
-    def _wait_until_still(self) -> None:
+    def wait_until_still(self) -> None:
         """Wait until no plot moves any more: a gesture begins where a plot was seen."""
         names = ("spectrum", "map", "positions")
         seen: list[Any] = []

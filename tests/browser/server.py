@@ -16,6 +16,13 @@ from typing import Self
 import dashboard
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 class Server:
     """`panel serve dashboard` in a process of its own.
 
@@ -30,9 +37,7 @@ class Server:
     """
 
     def __init__(self, arguments: Sequence[str], log: Path, *, warm: bool = False) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.log = log
         folder = str(Path(dashboard.__file__).parent)
         command = [sys.executable, "-m", "panel", "serve", folder, "--port", str(self.port)]

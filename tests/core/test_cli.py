@@ -32,7 +32,7 @@ from maxrf_core.simulation import simulate_crono
 from maxrf_core.store import StoreReader
 
 SCAN = Path(__file__).parents[1] / "data" / "crono-12x9.HDF5"
-COMMANDS = ("convert", "check", "tree", "report", "demo", "serve", "simulate")
+COMMANDS = ("convert", "check", "export", "tree", "report", "demo", "serve", "simulate")
 TIMEOUT = 120  # seconds: a program that hangs fails its test, however busy the machine
 
 TINY = (5, 7)
@@ -137,7 +137,7 @@ def test_defaults_and_choices_are_those_of_the_library():
     """They are written twice, as importing the library for a help text takes seconds."""
     convert, simulate = parse("convert", "x"), parse("simulate", "x")
     library = inspect.signature(maxrf_core.convert_crono).parameters
-    for name in ("output", "method", "sigma", "spacing", "orientation", "lag", "memory_limit"):
+    for name in ("output", "sigma", "spacing", "orientation", "lag", "memory_limit"):
         assert getattr(convert, name) == library[name].default, name
     assert library["cubes"].default is not convert.lean
     library = inspect.signature(simulate_crono).parameters

@@ -14,12 +14,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dashboard.address import decode, encode, read_query
+from dashboard.combine_colours import TRIPLES
 from dashboard.data import SharedScan
 from dashboard.explorer import check_picks
 from dashboard.layers import LAYERS
-from dashboard.state import MAX_SIGMA, ViewState
+from dashboard.state import (
+    COMBINATIONS,
+    MAX_ELEMENTS,
+    MAX_PROFILE_WIDTH,
+    MAX_SIGMA,
+    WORKSPACES,
+    ViewState,
+)
 from dashboard.theme import COLOUR_MAPS
-from maxrf_core import METHODS
+from dashboard.zoom import extent_of, rounded
+from maxrf_core import METHODS, Grid
 from maxrf_core.windows import BACKGROUNDS
 
 OpenChanged = Callable[[str, Callable[[h5py.File], None]], SharedScan]
@@ -47,6 +56,25 @@ GOOD = {
     "max": ("1", {"show_max": True}),
     "spectrum": ("17", {"spectrum": 17}),
     "cell": ("3~4", {"cell": (3, 4)}),
+    "elements": ("Fe~Pb La", {"elements": ("Fe", "Pb La")}),
+    "view": ("gallery", {"workspace": "gallery"}),
+    "range": ("1.5~9.25", {"energy_range": (1.5, 9.25)}),
+    "map": ("140000~150000.5~113000~118000", {"map_range": (140000, 150000.5, 113000, 118000)}),
+    "positions": (
+        "140000~150000~1.1e5~118000",
+        {"positions_range": (140000, 150000, 1.1e5, 118000)},
+    ),
+    "combine": ("ratio", {"combination": "ratio"}),
+    "composite": ("Fe~~window", {"composite": ("Fe", "", "window")}),
+    "ranges": ("1~98~0~100~2.5~99", {"composite_clip": (1.0, 98.0, 0.0, 100.0, 2.5, 99.0)}),
+    "lights": (list(TRIPLES)[1], {"composite_colours": list(TRIPLES)[1]}),
+    "pair": ("Pb La~window", {"pair": ("Pb La", "window")}),
+    "logratio": ("1", {"ratio_log": True}),
+    "line": (
+        "140000~113000.5~150000~118000",
+        {"profile": (140000.0, 113000.5, 150000.0, 118000.0)},
+    ),
+    "across": ("7", {"profile_width": 7}),
 }
 
 
@@ -59,6 +87,29 @@ def ends(shared: SharedScan) -> tuple[float, float]:
     return float(shared.scan.energies[0]), float(shared.scan.energies[-1])
 
 
+SEEN = ("map_range", "positions_range", "energy_range")
+"""Parameters of a view that hold what part of a plot is seen."""
+
+
+@st.composite
+def parts(draw: st.DrawFn, shared: SharedScan, name: str) -> tuple[float, ...]:
+    """Draw what a visitor can zoom to, as the page keeps it."""
+    extent = extent_of(shared.scan, name)
+    ends: list[float] = []
+    for first, last in zip(extent[::2], extent[1::2], strict=True):
+        middle = draw(st.floats(first, last))
+        half = draw(st.floats(1e-5, 100)) * (last - first)
+        ends += [middle - half, middle + half]
+    return rounded(tuple(ends))
+
+
+def lines_over(grid: Grid) -> st.SearchStrategy[tuple[float, ...]]:
+    """Return lines whose ends lie on a map or beside it."""
+    left, bottom, right, top = grid.bounds
+    x, y = st.floats(left, right), st.floats(bottom, top)
+    return st.tuples(x, y, x, y)
+
+
 @st.composite
 def states(draw: st.DrawFn, shared: SharedScan) -> ViewState:
     """Draw a view that a visitor can reach with the page's own controls."""
@@ -66,6 +117,8 @@ def states(draw: st.DrawFn, shared: SharedScan) -> ViewState:
     energy = st.floats(low, high) | st.sampled_from([low, high])
     height, width = shared.scan.grid.shape
     cells = st.tuples(st.integers(0, height - 1), st.integers(0, width - 1))
+    maps = st.sampled_from(["", "window", "Fe", "Pb La"])
+    percents = st.floats(0, 100)
     return ViewState(
         sigma=draw(st.floats(0, MAX_SIGMA)),
         window=tuple(sorted(draw(st.tuples(energy, energy)))),
@@ -83,6 +136,17 @@ def states(draw: st.DrawFn, shared: SharedScan) -> ViewState:
         show_max=draw(st.booleans()),
         spectrum=draw(st.integers(0, shared.scan.n_spectra - 1)),
         cell=draw(st.none() | cells),
+        elements=tuple(draw(st.lists(st.sampled_from(["Fe", "Ca", "Pb La", "Hg"]), unique=True))),
+        workspace=draw(st.sampled_from(WORKSPACES)),
+        combination=draw(st.sampled_from(COMBINATIONS)),
+        composite=tuple(draw(st.tuples(*[maps] * 3))),
+        composite_clip=sum((tuple(sorted(draw(st.tuples(*[percents] * 2)))) for _ in range(3)), ()),
+        composite_colours=draw(st.sampled_from(list(TRIPLES))),
+        pair=draw(st.tuples(maps, maps)),
+        ratio_log=draw(st.booleans()),
+        profile=draw(st.none() | lines_over(shared.scan.grid)),
+        profile_width=draw(st.integers(1, MAX_PROFILE_WIDTH)),
+        **{name: draw(st.none() | parts(shared, name)) for name in SEEN},
     )
 
 
@@ -176,6 +240,8 @@ ODD = {
 @pytest.mark.parametrize("key", KEYS)
 def test_a_value_without_meaning_falls_back_alone(shared: SharedScan, key: str, text: str) -> None:
     """One bad key costs that key, and one sentence that names it; the others hold."""
+    if (key, text) in (("elements", ""), ("pair", "~")):
+        pytest.skip("none are a choice, too")
     query = {name: good for name, (good, _) in GOOD.items()} | {key: text}
     values, notices = decode(query, shared, DEFAULTS)
     expected = dict(DEFAULTS)
@@ -300,3 +366,52 @@ def test_no_query_string_raises(shared: SharedScan, search: str) -> None:
 def test_no_value_raises(shared: SharedScan, query: dict[str, str]) -> None:
     """The same with known keys and texts that are nearly numbers."""
     accepted(shared, query)
+
+
+# --- elements, workspaces, zoom ---------------------------------------------------------------
+
+
+def test_an_element_that_is_named_twice_is_there_once(shared: SharedScan) -> None:
+    """Under two names, too: the state would refuse it, and with it the page."""
+    values, notices = decode({"elements": "Fe~iron~Fe~Ca~Fe"}, shared, DEFAULTS)
+    assert values["elements"] == ("Fe", "Ca")
+    assert notices == []
+    assert ViewState(**values).elements == ("Fe", "Ca")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Xx", "Fe~Xx", "~", "Fe~", "<b>Fe</b>", "Fe" * 100, "~".join(["Fe"] * (MAX_ELEMENTS + 1))],
+)
+def test_elements_that_are_none_fall_back(shared: SharedScan, text: str) -> None:
+    """All of them: half of a gallery is not what was sent."""
+    values, notices = decode({"elements": text}, shared, DEFAULTS)
+    assert values == DEFAULTS
+    assert len(notices) == 1
+
+
+@pytest.mark.parametrize("key", ["map", "positions"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "140000~150000",
+        "140000~150000~113000",
+        "150000~140000~113000~118000",
+        "140000~140000~113000~118000",
+        "140000~150000~113000~1e999",
+        "140000~1e15~113000~118000",
+        "1e12~1.1e12~113000~118000",
+        "140000~150000~113000~118000~1",
+    ],
+)
+def test_a_part_that_no_map_can_show_falls_back(shared: SharedScan, key: str, text: str) -> None:
+    """A point, the wrong way round, or far beyond the object."""
+    values, notices = decode({key: text}, shared, DEFAULTS)
+    assert values == DEFAULTS
+    assert len(notices) == 1
+
+
+def test_what_is_not_zoomed_is_not_in_the_address() -> None:
+    """A short address stays short."""
+    query = read_query(encode(ViewState(), "scan"))
+    assert not {"map", "positions", "range"} & set(query)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 import pytest
+from panel.models.location import Location as LocationModel
 from visitor import Session, labelled, served, show, until
 
 from dashboard import Explorer, data, page
@@ -63,7 +64,7 @@ def visit(
     """Play a scenario of somebody before a page of some scans."""
 
     async def play() -> None:
-        made = partial(ScanPage, entries, query or {})
+        made = partial(ScanPage, entries, {"scan": "one"} if query is None else query)
         async with served(lambda: made().page, while_loading=while_loading) as session:
             await scenario(session)
 
@@ -72,8 +73,7 @@ def visit(
 
 def header(session: Session) -> str:
     """Return what the header of a page says of its scan, as HTML."""
-    (facts,) = (item for item in session.shown.header if isinstance(item, pn.pane.HTML))
-    return facts.object
+    return session.shown.header[-1].object
 
 
 async def choose(session: Session, name: str) -> None:
@@ -445,7 +445,7 @@ def test_every_page_is_freed_after_its_session(entries: Entries, shared: SharedS
     pages: list[weakref.ref] = []
 
     def build() -> Any:
-        made = ScanPage(entries, {})
+        made = ScanPage(entries, {"scan": "one"})
         pages.append(weakref.ref(made))
         return made.page
 
@@ -605,3 +605,68 @@ def test_an_address_whose_parts_do_not_go_together_shows_the_first_look(entries:
         assert "no background to take away" in said
 
     visit(entries, scenario, query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["a=1?b=2&sigma=3", "sigma=3&window=" + "9" * 10_000, "sigma=3&%ff=%fe&a=%00&=&&", "sigma=3??"],
+)
+def test_no_address_stops_the_page(entries: Entries, query: str) -> None:
+    """Panel's own reading of it fails on two question marks, and on 10,000 digits."""
+    single = {"one": entries["one"]}
+
+    async def play() -> None:
+        async with served(lambda: page.ScanPage(single, page.visitor_query()).page, query) as found:
+            await has_plots(found)
+            asked = "" if query.endswith("??") else "36 eV"
+            assert asked in found.title("spectrum")
+            (bar,) = found.document.select({"type": LocationModel})
+            assert bar.search == f"?{query}"
+            await found.do(lambda: found.change(bar, search="?sigma=4"))  # as its browser tells it
+            await until(lambda: "48 eV" in found.title("spectrum"))
+            await found.do(lambda: found.change(bar, search="?x=1?y=" + "9" * 10_000))
+            await until(lambda: "84 eV" in found.title("spectrum"))
+
+    asyncio.run(play())
+
+
+def test_a_page_that_could_not_start_shows_so_under_any_address(tmp_path: Path) -> None:
+    """Both may be wrong."""
+
+    async def play() -> None:
+        made = partial(page.page_for, [str(tmp_path)], {})
+        async with served(made, "a=1?b=2") as session:
+            assert "has no zipstore and no Crono file" in html.unescape(texts(session))
+
+    asyncio.run(play())
+
+
+def test_a_visitor_follows_elements_and_workspaces_of_an_address(entries: Entries) -> None:
+    """Back and forward, over what is not on the first page."""
+
+    async def go(session: Session, search: str) -> None:
+        await session.do(lambda: setattr(pn.state.location, "search", search))
+
+    pages: list[ScanPage] = []
+
+    def build() -> Any:
+        pages.append(ScanPage(entries, {"scan": "one", "elements": "Fe", "view": "gallery"}))
+        return pages[0].page
+
+    async def play() -> None:
+        async with served(build, "scan=one&elements=Fe&view=gallery") as session:
+            await until(lambda: pages[0]._state is not None)
+            state = pages[0]._state
+            assert (state.elements, state.workspace) == (("Fe",), "gallery")
+            await go(session, "?scan=one&elements=Ca~Fe&view=explore")
+            assert (state.elements, state.workspace) == (("Ca", "Fe"), "explore")
+            await go(session, "?scan=one&view=<script>&elements=Xx")
+            assert (state.elements, state.workspace) == ((), "explore")
+            assert "view='<script>'" in state.notice
+            assert "elements='Xx'" in state.notice
+            await go(session, "?scan=one&elements=Fe")
+            assert state.elements == ("Fe",)
+            assert state.notice == ""
+            assert pages[0]._state is state  # the same page all the while
+
+    asyncio.run(play())

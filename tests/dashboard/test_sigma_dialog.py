@@ -177,7 +177,7 @@ def test_the_text_tells_widths_and_what_they_rest_on(explorer: Explorer, dim: Sh
     text = text_of(explorer)
     assert f"Best sigma {found.sigma:.1f} channels: {ev:.0f} eV, FWHM {2.3548 * ev:.0f} eV" in text
     assert f"{found.low:.1f} from {found.high:.1f}" in text
-    assert f"{found.n_counts:,} counts in 1 spectra" in text
+    assert f"{found.n_counts:,} counts in 1 spectrum" in text
     width = 1000 * float(dim.resolution.fwhm_kev(5.895))
     assert f"The detector's own FWHM is {width:.0f} eV at 5.9 keV (as fitted" in text
 

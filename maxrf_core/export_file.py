@@ -1,0 +1,162 @@
+"""An exported file appears whole or not at all: a hidden name first, then its own.
+
+HDF5 1.14 crashes the process when the disk fills up while it writes (it fails again on
+closing). So it writes through a file of ours, which notes the first failure, takes the rest
+without complaint until the file is closed, and raises then.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from .errors import OutputError
+from .unfinished import output_error, sync_folder, unique_name
+
+__all__ = ["FailsafeFile", "check_target", "new_hdf5", "whole_files"]
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place that nothing can be written to.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing, the path is a folder, or a file is there already.
+    """
+    try:
+        if not path.parent.is_dir():
+            raise OutputError(f"there is no folder {path.parent}. Make it, or choose another.")
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; expected the name of a file.")
+        exists = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise _failed(path, error) from error
+    if exists and not overwrite:
+        raise OutputError(
+            f"{path} exists already. Pass overwrite=True (command line: --overwrite) to replace "
+            "it, or another name."
+        )
+
+
+@contextmanager
+def whole_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[list[Path]]:
+    """Yield hidden names to write to; leaving without an error renames them to their own.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Where the files shall be. They are renamed in this order; the last is the one that
+        errors name.
+    overwrite : bool
+        Replace files that stand there.
+
+    Raises
+    ------
+    OutputError
+        If a file is there already and not to be replaced, or writing fails. Then, as after any
+        other error, what stood in place still does.
+    """
+    for path in paths:
+        check_target(path, overwrite=overwrite)
+    hidden = [unique_name(path, "partial") for path in paths]
+    try:
+        try:
+            yield hidden
+            for name in hidden:
+                with name.open("r+b") as file:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise _failed(paths[-1], error) from error
+        for path in paths:
+            check_target(path, overwrite=overwrite)  # it may have come meanwhile
+        for name, path in zip(hidden, paths, strict=True):
+            try:
+                name.replace(path)
+            except OSError as error:
+                raise _failed(path, error) from error
+        sync_folder(paths[0].parent)
+    finally:
+        for name in hidden:
+            name.unlink(missing_ok=True)
+
+
+def _failed(path: Path, error: OSError) -> OutputError:
+    """Return the sentence for a failed write, without advice that belongs to conversions."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutputError(
+            f"no space is left to write {path}. Free some space, or choose another folder."
+        )
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return OutputError(f"no permission to write {path}. Choose a folder of your own.")
+    return output_error(path, error)
+
+
+class FailsafeFile(io.FileIO):
+    """A new file for HDF5 that keeps its first failure to write instead of raising it.
+
+    Parameters
+    ----------
+    path : Path
+        A file that does not exist.
+
+    Attributes
+    ----------
+    error : OSError or None
+        The first failure to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "x+")
+        self.error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: memoryview) -> int:
+        """Write all of `data`; after a failure, only say so."""
+        view = memoryview(data).cast("B")
+        done = 0
+        while self.error is None and done < len(view):
+            try:
+                done += super().write(view[done:])
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut or lengthen the file; after a failure, only say so."""
+        length = self.tell() if size is None else size
+        try:
+            return super().truncate(length)
+        except OSError as error:
+            self.error = self.error or error
+            return length
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, FailsafeFile]]:
+    """Yield a new HDF5 file and the file under it, whose `check` tells of a full disk.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or not written whole.
+    """
+    raw = FailsafeFile(path)
+    try:
+        with h5py.File(raw, "w", libver=("earliest", "v110")) as file:
+            yield file, raw
+        raw.check()
+    except (OSError, RuntimeError) as error:  # what h5py makes of the same failure
+        raise (raw.error or error) from error
+    finally:
+        raw.close()
