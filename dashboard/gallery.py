@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -315,7 +316,9 @@ class Gallery(MarkedView):
             if each.name == name:
                 has_window = bool(each.window_text)
                 window = each.asked.window if has_window else self.state.window
-                self.state.param.update(window=window, workspace="explore")
+                opened = {"window": window, "workspace": "explore"}
+                # Until the browser tells that it has the page, Panel drops what changes.
+                pn.state.onload(partial(self.state.param.update, **opened))
 
     def _tell(self) -> tuple[tuple[int, int], dict[str, str]]:
         """Return the cell under the pointer, and what the maps show there."""

@@ -43,10 +43,15 @@ class Workspaces(Viewer):
             color="primary",
             margin=0,
         )
-        bar = pn.Row(
-            chooser, pn.Spacer(sizing_mode="stretch_width"), *tools, sizing_mode="stretch_width",
+        bar = pn.FlexBox(  # in two lines on a phone
+            chooser,
+            pn.FlexBox(*tools, align_items="center", gap="4px", margin=0),
+            justify_content="space-between",
+            align_items="center",
+            gap="4px",
+            sizing_mode="stretch_width",
             margin=0,
-        )  # fmt: skip
+        )
         self._layout = pn.Column(bar, sizing_mode="stretch_width", margin=0)
         self._switch()
         state.param.watch(lambda *_: self._show(), "workspace")

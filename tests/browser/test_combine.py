@@ -17,6 +17,7 @@ from dashboard.tuning import tune
 from maxrf_core import open_scan
 
 from .driver import Driver
+from .server import Server
 
 _PIXELS = """(name) => {
   const {image} = window.probe.plot(name).renderers[0].data_source.data;
@@ -161,11 +162,12 @@ def test_the_end_of_a_line_is_dragged(page: Driver, shared: SharedScan) -> None:
     np.testing.assert_allclose(shown(), values.values, rtol=1e-6)
 
 
-def test_combining_fits_a_phone(page: Driver) -> None:
+def test_combining_fits_a_phone(driver: Driver, server: Server) -> None:
     """No mode is wider than the screen."""
-    combine(page, "Colours", "composite")
+    page = driver
     page.page.set_viewport_size({"width": 390, "height": 844})
-    page.page.keyboard.press("Escape")
+    page.page.goto(f"{server.url}?scan=manuscript&view=combine&elements=Fe~Ca")
+    page.page.get_by_role("button", name="Colours", exact=True).wait_for()
     for mode in ("Ratio", "Scatter", "Profile", "Colours"):
         page.page.get_by_role("button", name=mode, exact=True).click()
         page.page.wait_for_timeout(300)
