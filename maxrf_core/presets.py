@@ -17,8 +17,8 @@ from .elements import find_line
 from .errors import OutputError, ParameterError
 from .region_json import region_from_json, region_to_json
 from .regions import MAX_NAME, Region, is_name, is_number, shown
-from .sidecar import read_sidecar, sidecar_path, write_sidecar
-from .unfinished import sync_folder, unique_name
+from .sidecar import read_sidecar, refuse_constant, sidecar_path, write_sidecar
+from .unfinished import replace_file
 
 __all__ = [
     "MAX_PRESET_BYTES",
@@ -151,7 +151,7 @@ def read_preset(path: str | os.PathLike[str]) -> Preset:
     if len(data) > MAX_PRESET_BYTES:
         raise ParameterError(f"{path} is no preset: it is larger than {MAX_PRESET_BYTES} bytes.")
     try:
-        values = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        values = json.loads(data.decode("utf-8"), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ParameterError(f"{path} is no preset: it is not JSON ({error}).") from error
     return _named(path, lambda: preset_from_json(values))
@@ -188,16 +188,7 @@ def write_preset(path: str | os.PathLike[str], preset: Preset) -> Path:
             "allowed. Keep fewer or simpler regions."
         )
     try:
-        unfinished = unique_name(path, "part")
-        try:
-            with unfinished.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        replace_file(path, data)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}. What was there is as it was; "
@@ -353,8 +344,3 @@ def _is_scalar(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= MAX_NAME and value.isprintable()
     return isinstance(value, int | float) and is_number(value)
-
-
-def _no_constant(name: str) -> float:
-    """Refuse NaN and Infinity, which are no JSON."""
-    raise ValueError(f"{name} is no JSON number")

@@ -20,9 +20,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import OutputError, ParameterError
-from .unfinished import lock_path, sync_folder, unique_name
+from .unfinished import lock_path, replace_file
 
-__all__ = ["MAX_SIDECAR_BYTES", "SIDECAR_VERSION", "read_sidecar", "sidecar_path", "write_sidecar"]
+__all__ = [
+    "MAX_SIDECAR_BYTES",
+    "SIDECAR_VERSION",
+    "read_sidecar",
+    "refuse_constant",
+    "sidecar_path",
+    "write_sidecar",
+]
 
 SIDECAR_VERSION = 1
 MAX_SIDECAR_BYTES = 1_000_000
@@ -87,7 +94,7 @@ def read_sidecar(path_of_scan: str | os.PathLike[str]) -> dict[str, Any]:
     if len(data) > MAX_SIDECAR_BYTES:
         raise _refused(path, f"it is larger than {MAX_SIDECAR_BYTES} bytes")
     try:
-        content = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        content = json.loads(data.decode("utf-8"), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise _refused(path, f"it is not JSON ({error})") from error
     return _checked(path, content)
@@ -126,7 +133,7 @@ def write_sidecar(path_of_scan: str | os.PathLike[str], **changes: object) -> Pa
             content.update(changes)
             kept = {key: value for key, value in content.items() if value is not None}
             data = _encoded(path, kept)
-            _replace(path, data)
+            replace_file(path, data)
     except OSError as error:
         raise _not_written(path, error) from error
     return path
@@ -230,21 +237,7 @@ def _lock_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole under another name, bring it to the disk, and give it its name."""
-    unfinished = unique_name(path, "part")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def _no_constant(name: str) -> float:
+def refuse_constant(name: str) -> float:
     """Refuse NaN and Infinity, which are no JSON."""
     raise ValueError(f"{name} is no JSON number")
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["lock_path", "output_error", "sync_folder", "told", "unique_name"]
+__all__ = ["lock_path", "output_error", "replace_file", "sync_folder", "told", "unique_name"]
 
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 """A lock fails so when it is somebody else's; otherwise the file system has none."""
@@ -92,6 +92,26 @@ def _lock(file: BinaryIO) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a small file whole under another name, bring it to the disk, and give it its name.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there is as it was.
+    """
+    unfinished = unique_name(path, "part")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
