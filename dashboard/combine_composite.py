@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import panel as pn
 import panel_material_ui as pmui
-from panel.viewable import Viewer
 
 from maxrf_core import Grid
 from maxrf_core.combinations import composite
@@ -19,6 +18,7 @@ from maxrf_core.combinations import composite
 from .combine_choosers import MapChooser, Offer, framed
 from .combine_colours import TRIPLES, Triple
 from .combine_maps import combined_map, composite_names, value_text
+from .combine_mode import CombineMode
 from .combine_plot import Blank, CombinedMap, Paintable
 from .data import SharedScan
 from .gallery_maps import GalleryMap, cell_values, kept_map
@@ -161,7 +161,7 @@ class CompositeView(CombinedMap):
         return [value_text(*told[each.name], each.asked.unit) for each in maps]
 
 
-class CompositeMode(Viewer):
+class CompositeMode(CombineMode):
     """The composite with its controls: of each colour the map, its range and its limits.
 
     Parameters
@@ -195,7 +195,8 @@ class CompositeMode(Viewer):
         self._legend = pn.pane.HTML(
             sizing_mode="stretch_width", margin=(2, 8), styles={"font-size": "12px"}
         )
-        self._frame = framed(self.view)
+        frame = framed(self.view)
+        self.views, self._with_maps = (self.view,), (frame, self._legend)
         channels = [
             pn.Column(
                 pn.Row(swatch, chooser, sizing_mode="stretch_width", margin=0),
@@ -219,7 +220,7 @@ class CompositeMode(Viewer):
                 },
             ),
             self._offer,
-            self._frame,
+            frame,
             self._legend,
             sizing_mode="stretch_width",
             margin=0,
@@ -231,18 +232,8 @@ class CompositeMode(Viewer):
         self._refresh()
         self._show_colours()
 
-    def __panel__(self) -> pn.Column:
-        return self._layout
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody looks at it; else nothing is computed."""
-        return self.view.active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self.view.active = active
-        self._show_offer()
+    def _has_any(self) -> bool:
+        return any(composite_names(self._state))
 
     def _chooser(self, number: int) -> MapChooser:
         def choose(name: str) -> None:
@@ -286,11 +277,6 @@ class CompositeMode(Viewer):
         for chooser in self.choosers:
             chooser.refresh()
         self._show_offer()
-
-    def _show_offer(self) -> None:
-        has_any = any(composite_names(self._state))
-        self._frame.visible = self._legend.visible = has_any
-        self._offer.visible = self.active and not has_any
 
     def _show_colours(self) -> None:
         triple = TRIPLES[self._state.composite_colours]

@@ -18,9 +18,9 @@ from .element_marks import line_label
 from .gallery_maps import GalleryMap
 from .layers import Asked
 from .state import WINDOW, ViewState
+from .view import asked_by
 
 __all__ = [
-    "MAP_PARAMETERS",
     "WINDOW_LABEL",
     "combined_map",
     "composite_names",
@@ -30,9 +30,6 @@ __all__ = [
     "shown_name",
     "value_text",
 ]
-
-MAP_PARAMETERS = ("method", "background", "per_second", "correct_lag", "smooth_map", "window")
-"""Parameters of the state that any map depends on; sigma too, if maps are of smoothed spectra."""
 
 WINDOW_LABEL = "Energy window"
 
@@ -95,16 +92,7 @@ def combined_map(shared: SharedScan, state: ViewState, name: str) -> GalleryMap:
     ParameterError
         If no line of that name lies on the energy axis.
     """
-    asked = Asked(
-        state.window,
-        state.method,
-        state.sigma if state.smooth_map else 0.0,
-        state.follow_resolution and state.smooth_map,
-        "counts",
-        state.background,
-        state.per_second,
-        shared.lag_corrected(state.correct_lag),
-    )
+    asked = replace(asked_by(shared, state), layer="counts")
     if name == WINDOW:
         low, high = state.window
         return GalleryMap(f"{low:.3f}–{high:.3f} keV", asked)

@@ -14,7 +14,7 @@ from bokeh.plotting import figure
 
 from maxrf_core import Grid
 
-from .combine_maps import MAP_PARAMETERS
+from .combine_mode import OnDemand
 from .data import SharedScan
 from .latest import Latest
 from .pixels import Bounds, Picture, View, bounds_of, grid_bins
@@ -59,7 +59,7 @@ class Blank:
         return Picture(np.zeros((1, 1), kind), grid.bounds, (right - left, top - bottom))
 
 
-class CombinedMap(ZoomableView):
+class CombinedMap(OnDemand, ZoomableView):
     """A map made of others. A tap shows a cell's spectrum.
 
     Parameters
@@ -89,34 +89,11 @@ class CombinedMap(ZoomableView):
         self._title = "…"  # Bokeh leaves no room for a title that was empty once
         self._pointer: tuple[int, int] | None = None
         self.on_shown: Callable[[], None] = lambda: None
-        self._is_active, self._is_stale = False, True
         self._latest = Latest(self._compute, self._show, self._fail, ready=self._until_drawn)
         self._telling = Latest(self._tell, self._show_told, self._fail)
-        state.param.watch(lambda *_: self.request(), [*MAP_PARAMETERS, "elements", *watched])
-        state.param.watch(lambda *_: self._sigma_changed(), ["sigma", "follow_resolution"])
+        self._follow(watched)
 
     # --- what is shown ------------------------------------------------------------------
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody looks at it; else nothing is computed."""
-        return self._is_active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self._is_active = active
-        if active and self._is_stale:
-            self.request()
-
-    def request(self) -> None:
-        """Draw the map of the present state, once somebody looks at it."""
-        self._is_stale = not self._is_active
-        if self._is_active:
-            self._latest.request()
-
-    def _sigma_changed(self) -> None:
-        if self.state.smooth_map:
-            self.request()
 
     @property
     def title(self) -> str:

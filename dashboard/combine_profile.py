@@ -13,13 +13,13 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, NumeralTickFormatter, Range1d
 from bokeh.plotting import figure
-from panel.viewable import Viewer
 
 from maxrf_core.profiles import LineCells, line_cells, profile, profile_weights
 
 from .combine_choosers import Offer, framed
 from .combine_line import Ends, LineMap, middle_line
-from .combine_maps import MAP_PARAMETERS, combined_map, kept_counts
+from .combine_maps import combined_map, kept_counts
+from .combine_mode import CombineMode, OnDemand
 from .data import SharedScan
 from .element_marks import colour_of
 from .gallery_maps import GalleryMap
@@ -61,7 +61,7 @@ class Profile:
     errors: npt.NDArray[np.float64]
 
 
-class ProfileView(LiveView):
+class ProfileView(OnDemand, LiveView):
     """The state's elements and energy window along its line.
 
     Parameters
@@ -75,38 +75,13 @@ class ProfileView(LiveView):
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__(shared, state)
         self.profiles: tuple[Profile, ...] = ()
-        self._is_active, self._is_stale = False, True
         self._latest = Latest(self._compute, self._show, self._fail)
-        state.param.watch(
-            lambda *_: self.request(), [*MAP_PARAMETERS, "elements", "profile", "profile_width"]
-        )
-        state.param.watch(lambda *_: self._sigma_changed(), ["sigma", "follow_resolution"])
+        self._follow(["profile", "profile_width"])
         self.plot = self._figure()
 
     def __panel__(self) -> pn.pane.Bokeh:
         """Return the plot."""
         return pn.pane.Bokeh(self.plot, sizing_mode="stretch_both", min_height=180)
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody looks at it; else nothing is computed."""
-        return self._is_active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self._is_active = active
-        if active and self._is_stale:
-            self.request()
-
-    def request(self) -> None:
-        """Show the present line, once somebody looks at it."""
-        self._is_stale = not self._is_active
-        if self._is_active:
-            self._latest.request()
-
-    def _sigma_changed(self) -> None:
-        if self.state.smooth_map:
-            self.request()
 
     # --- what is shown ------------------------------------------------------------------
 
@@ -251,7 +226,7 @@ def _bands(profiles: Sequence[Profile]) -> dict[str, list[Any]]:
     return columns
 
 
-class ProfileMode(Viewer):
+class ProfileMode(CombineMode):
     """The line on a map, what lies along it, and the controls.
 
     Parameters
@@ -267,6 +242,7 @@ class ProfileMode(Viewer):
         self._state, self._shared = state, shared
         self.view = ProfileView(shared, state)
         self.line = LineMap(shared, state)
+        self.views = (self.view, self.line)
         self._offer = Offer(shared, state, "to see them along the line beside the energy window")
         self._map = pmui.Select(
             label="Map below the line",
@@ -336,18 +312,8 @@ class ProfileMode(Viewer):
         self.line.on_begun = self._say
         self._show_ends()
 
-    def __panel__(self) -> pn.Column:
-        return self._layout
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody looks at it; else nothing is computed."""
-        return self.view.active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self.view.active = self.line.active = active
-        self._offer.visible = active and not self._state.elements
+    def _has_any(self) -> bool:
+        return bool(self._state.elements)
 
     def _choose_map(self, event: Any) -> None:
         self.line.map_name = event.new
@@ -356,7 +322,7 @@ class ProfileMode(Viewer):
         self._map.options = self.line.choices
         if self._map.value not in self.line.choices.values():
             self._map.value = WINDOW
-        self._offer.visible = self.active and not self._state.elements
+        self._show_offer()
 
     def _middle(self) -> None:
         self._state.profile = None

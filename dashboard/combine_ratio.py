@@ -12,13 +12,13 @@ import panel as pn
 import panel_material_ui as pmui
 from bokeh.models import BasicTicker, ColorBar, LinearColorMapper, LogColorMapper, LogTicker
 from bokeh.plotting import figure
-from panel.viewable import Viewer
 
 from maxrf_core import ParameterError
 from maxrf_core.combinations import LEAST_SIGNIFICANCE, ratio, ratio_error
 
 from .combine_choosers import Offer, PairChoosers, framed
 from .combine_maps import combined_map, pair_names, value_text
+from .combine_mode import CombineMode
 from .combine_plot import Blank, CombinedMap, Paintable
 from .data import SharedScan
 from .gallery_maps import GalleryMap, cell_values, kept_map
@@ -241,7 +241,7 @@ def cell_ratio(shared: SharedScan, shown: Quotient, row: int, column: int) -> tu
     return ratio_error(scan.spectra(index), shares, *windows)
 
 
-class RatioMode(Viewer):
+class RatioMode(CombineMode):
     """The ratio with its controls.
 
     Parameters
@@ -262,11 +262,12 @@ class RatioMode(Viewer):
         self._said = pn.pane.HTML(
             sizing_mode="stretch_width", margin=(2, 8), styles={"font-size": "12px"}
         )
-        self._frame = framed(self.view)
+        frame = framed(self.view)
+        self.views, self._with_maps = (self.view,), (frame, self._said)
         self._layout = pn.Column(
             self.pair,
             self._offer,
-            self._frame,
+            frame,
             self._said,
             sizing_mode="stretch_width",
             margin=0,
@@ -275,23 +276,8 @@ class RatioMode(Viewer):
         self.view.on_shown = self._say
         self._show_offer()
 
-    def __panel__(self) -> pn.Column:
-        return self._layout
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody looks at it; else nothing is computed."""
-        return self.view.active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self.view.active = active
-        self._show_offer()
-
-    def _show_offer(self) -> None:
-        has_any = any(pair_names(self._state))
-        self._frame.visible = self._said.visible = has_any
-        self._offer.visible = self.active and not has_any
+    def _has_any(self) -> bool:
+        return any(pair_names(self._state))
 
     def _say(self) -> None:
         shown = self.view.quotient

@@ -24,12 +24,12 @@ from bokeh.models import (
     LogTicker,
 )
 from bokeh.plotting import figure
-from panel.viewable import Viewer
 
 from maxrf_core.combinations import inside_polygon, pearson, spearman
 
 from .combine_choosers import Offer, PairChoosers, framed
-from .combine_maps import MAP_PARAMETERS, combined_map, pair_names
+from .combine_maps import combined_map, pair_names
+from .combine_mode import CombineMode, OnDemand
 from .combine_selection import Pair, SelectedMap
 from .data import SharedScan
 from .gallery_maps import kept_map
@@ -58,7 +58,7 @@ def density(points: pd.DataFrame, view: View) -> npt.NDArray[np.uint32]:
     return canvas.points(points, "x", "y", ds.count()).to_numpy().astype(np.uint32)
 
 
-class ScatterView(LiveView):
+class ScatterView(OnDemand, LiveView):
     """The cells of the state's two maps by their values. A lasso or a box selects some.
 
     Parameters
@@ -77,36 +77,13 @@ class ScatterView(LiveView):
         self._points = pd.DataFrame({"x": np.empty(0, "f4"), "y": np.empty(0, "f4")})
         self._where = where
         self._outline: tuple[list[float], list[float]] = ([], [])
-        self._is_active, self._is_stale = False, True
         self._latest = Latest(self._compute, self._show, self._fail)
         self._drawing = Latest(self._draw, self._show_drawn, self._fail)
         self._selecting = Latest(self._inside, self._show_selected, self._fail)
-        state.param.watch(lambda *_: self.request(), [*MAP_PARAMETERS, "elements", "pair"])
-        state.param.watch(lambda *_: self._sigma_changed(), ["sigma", "follow_resolution"])
+        self._follow(["pair"])
         state.param.watch(lambda *_: self._show_palette(), "colour_map")
 
     # --- what is shown ------------------------------------------------------------------
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody looks at it; else nothing is computed."""
-        return self._is_active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self._is_active = active
-        if active and self._is_stale:
-            self.request()
-
-    def request(self) -> None:
-        """Show the maps of the present state, once somebody looks at it."""
-        self._is_stale = not self._is_active
-        if self._is_active:
-            self._latest.request()
-
-    def _sigma_changed(self) -> None:
-        if self.state.smooth_map:
-            self.request()
 
     def _compute(self) -> tuple[Pair | None, pd.DataFrame]:
         names = pair_names(self.state)
@@ -312,7 +289,7 @@ def _view_of(plot: figure) -> View | None:
     return View.over(tuple(map(float, ends)), width, height)
 
 
-class ScatterMode(Viewer):
+class ScatterMode(CombineMode):
     """The scatter plot with its controls, and the map of what is selected beside it.
 
     Parameters
@@ -340,7 +317,7 @@ class ScatterMode(Viewer):
         self._said = pn.pane.HTML(
             sizing_mode="stretch_width", margin=(2, 8), styles={"font-size": "12px"}
         )
-        self._frame = pn.Column(
+        frame = pn.Column(
             framed(self.view),
             framed(self.where),
             sizing_mode="stretch_width",
@@ -351,10 +328,11 @@ class ScatterMode(Viewer):
                 "gap": "8px",
             },
         )
+        self.views, self._with_maps = (self.view, self.where), (frame, self._said)
         self._layout = pn.Column(
             self.pair,
             self._offer,
-            self._frame,
+            frame,
             self._said,
             sizing_mode="stretch_width",
             margin=0,
@@ -363,23 +341,8 @@ class ScatterMode(Viewer):
         self.view.on_shown = self.where.on_shown = self._say
         self._show_offer()
 
-    def __panel__(self) -> pn.Column:
-        return self._layout
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody looks at it; else nothing is computed."""
-        return self.view.active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self.view.active = self.where.active = active
-        self._show_offer()
-
-    def _show_offer(self) -> None:
-        has_any = any(pair_names(self._state))
-        self._frame.visible = self._said.visible = has_any
-        self._offer.visible = self.active and not has_any
+    def _has_any(self) -> bool:
+        return any(pair_names(self._state))
 
     def _say(self) -> None:
         pair = self.view.pair

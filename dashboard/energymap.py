@@ -29,7 +29,7 @@ from .plots import grid_with_margin, in_motor_steps, keep_aspect
 from .scaling import ScaledMap, scale_map
 from .state import ViewState
 from .theme import palette
-from .view import is_inside
+from .view import MAP_PARAMETERS, asked_by, is_inside
 from .zoomable import Drawn, Screen, ZoomableView
 
 __all__ = ["EnergyMapView"]
@@ -83,15 +83,13 @@ class EnergyMapView(ZoomableView):
         super().__init__(shared, state)
         self._pointer: tuple[int, int] | None = None
         self._is_small = self.scan.grid.size <= _WHOLE_CELLS
-        self._asked = self._wanted()
+        self._asked = asked_by(shared, state)
         self._map = self._compute_map(self._asked)
         self._latest = Latest(self._compute, self._show, self._fail, ready=self._until_drawn)
         self._errors = Latest(self._compute_error, self._show_error, self._fail)
         state.param.watch(
-            lambda *_: self._latest.request(),
-            ["window", "method", "layer", "background", "per_second", "correct_lag", "smooth_map"],
+            lambda *_: self._latest.request(), [*MAP_PARAMETERS, "window", "layer", "clip"]
         )
-        state.param.watch(lambda *_: self._latest.request(), "clip")
         state.param.watch(lambda *_: self._sigma_changed(), ["sigma", "follow_resolution"])
         state.param.watch(lambda *_: self._show_palette(), "colour_map")
 
@@ -109,24 +107,11 @@ class EnergyMapView(ZoomableView):
         """What is shown, in words."""
         return self._asked.title
 
-    def _wanted(self) -> Asked:
-        state = self.state
-        return Asked(
-            state.window,
-            state.method,
-            state.sigma if state.smooth_map else 0.0,
-            state.follow_resolution and state.smooth_map,
-            state.layer,
-            state.background,
-            state.per_second,
-            self.shared.lag_corrected(state.correct_lag),
-        )
-
     def _compute_map(self, asked: Asked) -> ScaledMap:
         return scale_map(self.shared.layer_map(asked), self.state.clip)
 
     def _compute(self) -> Computed:
-        asked = self._wanted()
+        asked = asked_by(self.shared, self.state)
         if asked == self._asked:  # other colours of the same map
             scaled = scale_map(self._map.values, self.state.clip)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from .pixels import Picture, View, bounds_of, grid_bins
 from .scaling import scale_map
 from .state import MAX_ELEMENTS, ViewState
 from .theme import palette
-from .view import MarkedView
+from .view import MAP_PARAMETERS, MarkedView, asked_by
 
 __all__ = ["Gallery", "ShownMap"]
 
@@ -98,11 +98,7 @@ class Gallery(MarkedView):
         self._choosing = Latest(self._choose, self._show_chosen, self._fail)
         self._drawing = Batch(self._draw, self._show_map, self._fail_map)
         self._telling = Latest(self._tell, self._show_told, self._fail)
-        state.param.watch(
-            lambda *_: self._change(),
-            ["elements", "method", "layer", "background", "per_second", "correct_lag", "clip"],
-        )
-        state.param.watch(lambda *_: self._change(), "smooth_map")
+        state.param.watch(lambda *_: self._change(), [*MAP_PARAMETERS, "elements", "layer", "clip"])
         state.param.watch(lambda *_: self._sigma_changed(), ["sigma", "follow_resolution"])
         state.param.watch(lambda *_: self._show_palette(), "colour_map")
         self._layout.param.watch(lambda *_: self._catch_up(), "visible")
@@ -135,20 +131,6 @@ class Gallery(MarkedView):
         """
         return {each.name: kept_map(self.shared, each.asked) for each in self.maps}
 
-    def _common(self) -> Asked:
-        """Return what all maps are computed from."""
-        state = self.state
-        return Asked(
-            (0.0, 0.0),
-            state.method,
-            state.sigma if state.smooth_map else 0.0,
-            state.follow_resolution and state.smooth_map,
-            state.layer,
-            state.background,
-            state.per_second,
-            self.shared.lag_corrected(state.correct_lag),
-        )
-
     # --- which maps ---------------------------------------------------------------------
 
     def _change(self) -> None:
@@ -176,10 +158,12 @@ class Gallery(MarkedView):
     def _choose(self) -> Chosen:
         """Return what the state asks for. Finding peaks may take a while: called in a thread."""
         names, clip = self.state.elements, self.state.clip
+        # A layer without windows is the same map whatever the state's window is.
+        asked = replace(asked_by(self.shared, self.state), window=(0.0, 0.0))
         is_proposed = not names
         if is_proposed:
             names = self.shared.elements.proposed[:MAX_ELEMENTS]
-        maps, complaints = maps_of(self.shared, names, self._common())
+        maps, complaints = maps_of(self.shared, names, asked)
         if not names and not maps:
             return Chosen((), clip, _NOTHING)
         said = [_PROPOSED] if is_proposed and len(maps) == len(names) else []
