@@ -6,12 +6,16 @@ __all__ = ["SCRIPT", "STYLE"]
 
 STYLE = """
 .bar { display: flex; flex-wrap: wrap; gap: 4px 8px; align-items: center; min-height: 34px;
-  font-size: 12px; }
+  font-size: 12px; position: relative; }
 .bar button, .open { font: inherit; color: inherit; background: none; cursor: pointer;
   border: 1px solid var(--mui-palette-divider, #8886); border-radius: 4px; padding: 3px 9px; }
 .bar button:disabled { opacity: .45; cursor: default; }
 .hint { opacity: .8; }
-.bar progress { width: 120px; margin-left: auto; }
+.bar progress { position: absolute; inset: auto 0 0 0; width: 100%; height: 3px; appearance: none;
+  border: 0; background: none; accent-color: var(--mui-palette-primary-main, #0072b2); }
+.bar progress::-webkit-progress-bar { background: none; }
+.bar progress::-webkit-progress-value { background: var(--mui-palette-primary-main, #0072b2); }
+.bar progress::-moz-progress-bar { background: var(--mui-palette-primary-main, #0072b2); }
 .maps { display: grid; gap: 8px;
   grid-template-columns: repeat(auto-fill, minmax(clamp(150px, 23%, 300px), 1fr)); }
 .map { margin: 0; min-width: 0; display: flex; flex-direction: column; gap: 2px;

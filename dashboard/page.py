@@ -51,6 +51,13 @@ _PATIENCE_S = 1.5
 
 logger = logging.getLogger(__name__)
 
+_FACTS = """
+:host > div { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
+  overflow: hidden; }
+@media (max-width: 600px) { :host > div { font-size: 12px; } }
+"""
+"""A header of three lines, as on a phone, would lie on what is below."""
+
 _ALL_SCANS = (
     '<a href="?" data-maxrf-go style="color: inherit; text-underline-offset: 3px">All scans</a>'
 )
@@ -181,7 +188,9 @@ class ScanPage:
         self._applying = False
         self._turn = object()
         self._write_timer: Any = None
-        self._facts = pn.pane.HTML("", styles={"color": "inherit", "font-size": "14px"})
+        self._facts = pn.pane.HTML(
+            "", styles={"color": "inherit", "font-size": "14px"}, stylesheets=[_FACTS]
+        )
         self._all_scans = pn.pane.HTML(
             _ALL_SCANS,
             styles={"color": "inherit", "font-size": "14px", "white-space": "nowrap"},

@@ -12,6 +12,13 @@ from .state import ViewState
 
 __all__ = ["Workspaces"]
 
+_BAR = """
+:host { flex-wrap: wrap; justify-content: space-between; align-items: center; gap: 4px;
+  min-height: 40px; }
+@media (max-width: 424px) { :host { min-height: 84px; } }
+"""
+"""Two lines on a phone. What stands below must not move when the buttons come, after it."""
+
 
 class Workspaces(Viewer):
     """A bar to choose from, and what was chosen below it.
@@ -43,14 +50,14 @@ class Workspaces(Viewer):
             color="primary",
             margin=0,
         )
-        bar = pn.FlexBox(  # in two lines on a phone
+        bar = pn.Row(
             chooser,
-            pn.FlexBox(*tools, align_items="center", gap="4px", margin=0),
-            justify_content="space-between",
-            align_items="center",
-            gap="4px",
+            pn.Row(
+                *tools, align="center", margin=0, styles={"gap": "4px", "align-items": "center"}
+            ),
             sizing_mode="stretch_width",
             margin=0,
+            stylesheets=[_BAR],
         )
         self._layout = pn.Column(bar, sizing_mode="stretch_width", margin=0)
         self._switch()

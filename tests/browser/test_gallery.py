@@ -329,6 +329,28 @@ def columns_of(page: GalleryPage) -> int:
     return sum(abs(top - tops[0]) < 1 for top in tops)
 
 
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_maps_stand_still_from_the_first_moment(
+    gallery: GalleryPage, url: str, size: tuple[int, int]
+) -> None:
+    """Who aims at a map must not hit another, because a button came late."""
+    gallery.page.add_init_script(
+        """window.tops = new Set();
+        const look = (root) => {
+          for (const each of root.querySelectorAll("*")) {
+            if (each.classList.contains("map")) window.tops.add(each.getBoundingClientRect().y);
+            if (each.shadowRoot) look(each.shadowRoot);
+          }
+        };
+        const watch = () => { look(document); requestAnimationFrame(watch); };
+        watch();"""
+    )
+    gallery.open(f"{url}&view=gallery&elements=Fe~Cu", size)
+    gallery.page.get_by_role("button", name="Copy link").wait_for()
+    gallery.page.wait_for_timeout(500)
+    assert len(gallery.page.evaluate("[...window.tops]")) == 1
+
+
 @pytest.mark.parametrize(
     ("size", "columns"), [(WIDE, 4), (PHONE, 2), ((1920, 1080), 5)], ids=["wide", "phone", "large"]
 )
