@@ -9,14 +9,18 @@ from urllib.parse import parse_qsl, urlencode
 
 from maxrf_core import Grid
 from maxrf_core.interpolation import METHODS
+from maxrf_core.regions import Region, Threshold, is_name
 from maxrf_core.windows import BACKGROUNDS
 
 from .combine_colours import TRIPLES
 from .data import SharedScan
+from .region_maps import map_named
+from .region_text import LONGEST_TEXT, names_text, read_names, read_regions, regions_text
 from .state import (
     COMBINATIONS,
     MAX_ELEMENTS,
     MAX_PROFILE_WIDTH,
+    MAX_REGIONS,
     MAX_SIGMA,
     WINDOW,
     WORKSPACES,
@@ -25,13 +29,14 @@ from .state import (
 from .theme import COLOUR_MAPS
 from .zoom import Seen, extent_of, is_sensible
 
-__all__ = ["decode", "encode", "read_query", "shortened"]
+__all__ = ["decode", "encode", "left_out", "read_query", "shortened"]
 
 _LONGEST_VALUE, _LONGEST_TOLD = 300, 40
 _BEYOND_KEV = 100.0
 _FURTHEST = 1e300
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?", re.ASCII)
-_LONGEST_QUERY = 10_000
+_LONGEST_QUERY = 20_000
+_LONGEST = {"regions": LONGEST_TEXT, "hidden": LONGEST_TEXT}
 
 _KEYS = {
     "sigma": "sigma",
@@ -63,6 +68,8 @@ _KEYS = {
     "logratio": "ratio_log",
     "line": "profile",
     "across": "profile_width",
+    "regions": "regions",
+    "hidden": "hidden_regions",
 }
 """Keys of the URL, and the parameters of `ViewState` that they hold."""
 
@@ -80,6 +87,10 @@ def encode(state: ViewState, scan_name: str) -> str:
             continue
         if parameter in ("elements", "composite", "pair"):
             values[key] = "~".join(value)
+        elif parameter == "regions":
+            values[key] = regions_text(value)
+        elif parameter == "hidden_regions":
+            values[key] = names_text(value)
         elif isinstance(value, tuple):
             values[key] = "~".join(repr(float(number)).removesuffix(".0") for number in value)
         elif isinstance(value, bool):
@@ -90,7 +101,13 @@ def encode(state: ViewState, scan_name: str) -> str:
             values[key] = str(value)
     if state.cell is not None:
         del values["spectrum"]
-    return "?" + urlencode(values, safe="~")
+    return "?" + urlencode(values, safe="~!")
+
+
+def left_out() -> dict[str, str]:
+    """Return the keys that the address of a first view does without, and their parameters."""
+    written = read_query(encode(ViewState(), ""))
+    return {key: parameter for key, parameter in _KEYS.items() if key not in written}
 
 
 def decode(
@@ -121,7 +138,7 @@ def decode(
         if text is None:
             continue
         try:
-            if len(text) > _LONGEST_VALUE:
+            if len(text) > _LONGEST.get(key, _LONGEST_VALUE):
                 raise _MeaninglessError
             values[parameter] = readers[key](text)
         except ValueError:
@@ -173,6 +190,8 @@ def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
         "map": lambda text: _seen(text, extent_of(scan, "map_range")),
         "positions": lambda text: _seen(text, extent_of(scan, "positions_range")),
         "range": lambda text: _seen(text, extent_of(scan, "energy_range")),
+        "regions": lambda text: _regions(text, shared),
+        "hidden": _hidden,
     }
 
 
@@ -248,6 +267,23 @@ def _across(text: str) -> int:
     if width == 0:
         raise _MeaninglessError
     return width
+
+
+def _regions(text: str, shared: SharedScan) -> tuple[Region, ...]:
+    regions = read_regions(text)
+    if len(regions) > MAX_REGIONS or len({one.name for one in regions}) < len(regions):
+        raise _MeaninglessError
+    for outline in (one.outline for one in regions):
+        if isinstance(outline, Threshold):  # a ParameterError is one, too
+            map_named(shared, outline.map_name, method=shared.scan.method, lag=0.0)
+    return regions
+
+
+def _hidden(text: str) -> tuple[str, ...]:
+    names = read_names(text)
+    if len(names) > MAX_REGIONS or not all(map(is_name, names)):
+        raise _MeaninglessError
+    return names
 
 
 def _choice(text: str, choices: tuple[str, ...]) -> str:

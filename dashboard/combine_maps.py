@@ -12,13 +12,13 @@ from cachetools import LRUCache
 
 from maxrf_core import ParameterError
 
+from .asked import asked_by
 from .data import SharedScan
 from .element_lines import line_name
 from .element_marks import line_label
 from .gallery_maps import GalleryMap
 from .layers import Asked
 from .state import WINDOW, ViewState
-from .view import asked_by
 
 __all__ = [
     "WINDOW_LABEL",

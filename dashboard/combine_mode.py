@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import panel as pn
 from panel.viewable import Viewable, Viewer
 
+from .asked import MAP_PARAMETERS
 from .latest import Latest
 from .state import ViewState
-from .view import MAP_PARAMETERS
 
 __all__ = ["CombineMode", "OnDemand"]
 

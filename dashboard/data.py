@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.signal import find_peaks, peak_widths
 from scipy.spatial import cKDTree
 
-from maxrf_core import Roi, Scan, open_scan
+from maxrf_core import ParameterError, Roi, Scan, open_scan
 from maxrf_core.calibration import CalibrationCheck, check_calibration
 from maxrf_core.location import is_url
 from maxrf_core.resolution import REFERENCE_KEV, Resolution, fit_resolution
@@ -248,6 +248,7 @@ class SharedScan:
         method: str,
         lag: float,
         follow_resolution: bool,
+        mask: npt.NDArray[np.bool_] | None = None,
     ) -> SigmaSuggestion:
         """Return the sigma that the counts themselves ask for.
 
@@ -261,12 +262,21 @@ class SharedScan:
             Correction of the zigzag, in periods, which moves other spectra behind the cell.
         follow_resolution : bool
             Whether sigma is to grow with the detector's resolution.
+        mask : (h, w) bool, optional
+            Of those behind the cells of a region, or a sample of them.
         """
         scan = self.scan
         if cell is not None:
             chosen = np.sort(scan.operator(method, lag=lag).cell_weights(*cell)[0])
         elif spectrum is not None:
             chosen = np.array([spectrum])
+        elif mask is not None:
+            weights = scan.operator(method, lag=lag).spectrum_weights(mask)
+            inside = np.flatnonzero(np.nan_to_num(weights))
+            if len(inside) == 0:
+                raise ParameterError("the region holds no datum.")
+            sample = np.linspace(0, len(inside) - 1, min(len(inside), MAX_SPECTRA))
+            chosen = inside[sample.astype(np.int64)]
         else:
             chosen = np.unique(np.linspace(0, scan.n_spectra - 1, MAX_SPECTRA).astype(np.int64))
         shape = self.sigma_shape if follow_resolution else None

@@ -21,15 +21,18 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from .asked import MAP_PARAMETERS, asked_by
 from .data import SharedScan
 from .latest import Latest
 from .layers import Asked
 from .pixels import Bounds, Picture, View, bounds_of, grid_bins
 from .plots import grid_with_margin, in_motor_steps, keep_aspect
+from .region_drawing import RegionDrawing
+from .region_marks import RegionMarks
 from .scaling import ScaledMap, scale_map
 from .state import ViewState
 from .theme import palette
-from .view import MAP_PARAMETERS, asked_by, is_inside
+from .view import is_inside
 from .zoomable import Drawn, Screen, ZoomableView
 
 __all__ = ["EnergyMapView"]
@@ -87,6 +90,15 @@ class EnergyMapView(ZoomableView):
         self._map = self._compute_map(self._asked)
         self._latest = Latest(self._compute, self._show, self._fail, ready=self._until_drawn)
         self._errors = Latest(self._compute_error, self._show_error, self._fail)
+        self.drawing = RegionDrawing(shared, state)
+        self._regions = RegionMarks(
+            shared,
+            state,
+            remember=self._remember,
+            each=self._each,
+            together=self._together,
+            fail=self._fail,
+        )
         state.param.watch(
             lambda *_: self._latest.request(), [*MAP_PARAMETERS, "window", "layer", "clip"]
         )
@@ -237,11 +249,15 @@ class EnergyMapView(ZoomableView):
         plot.scatter("x", "y", source=answer, level="overlay", alpha=0)
         screen.keep(answer=answer, limits=mapper, bar=bar, title=plot.title)
         plot.on_event(MouseMove, self._point)
+        self._regions.add_to(plot)
+        self.drawing.add_to(plot)
         self._show_palette()  # of the picture, which may have been made for another one
 
     # --- gestures -----------------------------------------------------------------------
 
     def _tap(self, event: Tap) -> None:
+        if self.drawing.active == "polygon":
+            return  # it is a corner
         cell = self.scan.grid.cell_at(event.x, event.y) if is_inside(event) else None
         if cell is not None:
             self.state.pick_cell(*cell)

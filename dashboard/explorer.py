@@ -25,12 +25,15 @@ from .notice import Notice
 from .peaks_dialog import PeaksDialog
 from .periodic_table import PeriodicTableDialog
 from .positions import MotorPositionsView
+from .region_panel import RegionPanel
+from .regions_dialog import RegionsDialog
 from .sigma_dialog import SigmaDialog
 from .spectrum import SpectrumView
 from .state import ViewState
 from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
 from .tuning import live
 from .view import check_picks
+from .views_dialog import ViewsDialog
 from .workspaces import Workspaces
 
 __all__ = ["Explorer"]
@@ -87,6 +90,11 @@ class Explorer(Viewer):
         self.peaks = PeaksDialog(self.shared, self.state, self.elements)
         self.peaks.param.watch(lambda event: self.spectrum.mark_peaks(event.new), "marked")
         self.export = ExportDialog(self.shared, self.state)
+        self.regions = RegionPanel(
+            self.shared, self.state, self.energy_map.drawing, sizing_mode="stretch_width"
+        )
+        self.compare = RegionsDialog(self.shared, self.state)
+        self.saved = ViewsDialog(self.shared, self.state)
 
     # --- controls -----------------------------------------------------------------------
 
@@ -112,6 +120,9 @@ class Explorer(Viewer):
             *self._switches(),
             pmui.Select.from_param(self.state.param.colour_map, size="small", **_WHOLE),
             live(pmui.RangeSlider.from_param(self.state.param.clip, step=0.5, **_WHOLE)),
+            _heading("Regions"),
+            self.regions,
+            pn.Row(self.compare.button, self.saved.button, sizing_mode="stretch_width", margin=0),
             _heading("Detector"),
             *self._detector_facts(),
             self.calibration,
@@ -231,6 +242,8 @@ class Explorer(Viewer):
             self.periodic_table.dialog,
             self.peaks.dialog,
             self.export.dialog,
+            self.compare.dialog,
+            self.saved.dialog,
             sizing_mode="stretch_width",
             margin=0,
         )

@@ -12,6 +12,7 @@ from maxrf_core import ParameterError
 from maxrf_core.exports import EXPORT_KINDS, ExportKind
 
 from .data import SharedScan
+from .region_counts import Interpolated, mask_of
 from .state import ViewState
 
 __all__ = ["CHOICES", "Choice", "export_options"]
@@ -69,6 +70,11 @@ def _of_cell(shared: SharedScan, state: ViewState) -> dict[str, Any]:
     return {"regions": {f"row {row}, column {column}": mask}}
 
 
+def _of_regions(shared: SharedScan, state: ViewState) -> dict[str, Any]:
+    how = Interpolated.of(shared, state)
+    return {"regions": {one.name: mask_of(shared, one, how) for one in state.regions}}
+
+
 CHOICES = {
     "map": Choice("The map of the energy window", _MAPS, "map", _this_map),
     "elements": Choice(
@@ -92,6 +98,13 @@ CHOICES = {
         "cell",
         _of_cell,
         lambda _shared, state: state.cell is not None,
+    ),
+    "regions": Choice(
+        "The mean spectra of the regions",
+        ("spectra",),
+        "regions",
+        _of_regions,
+        lambda _shared, state: bool(state.regions),
     ),
     "cube": Choice("The spectral cube", _CUBES, "cube", lambda *_: {}),
     "measured": Choice(

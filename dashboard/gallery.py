@@ -13,6 +13,7 @@ import panel as pn
 
 from maxrf_core import MaxrfError
 
+from .asked import MAP_PARAMETERS, asked_by
 from .data import SharedScan
 from .gallery_grid import MapGrid
 from .gallery_maps import GalleryMap, cell_values, kept_map, maps_of
@@ -23,7 +24,7 @@ from .pixels import Picture, View, bounds_of, grid_bins
 from .scaling import scale_map
 from .state import MAX_ELEMENTS, ViewState
 from .theme import palette
-from .view import MAP_PARAMETERS, MarkedView, asked_by
+from .view import MarkedView
 
 __all__ = ["Gallery", "ShownMap"]
 

@@ -14,6 +14,7 @@ from .data import SharedScan
 from .latest import Latest
 from .pixels import Bounds, Picture, View
 from .plots import grid_with_margin, in_motor_steps, keep_aspect
+from .region_marks import RegionMarks
 from .state import ViewState
 from .theme import COLOURS
 from .view import is_inside
@@ -49,6 +50,14 @@ class MotorPositionsView(ZoomableView):
         self._picks = 0  # of all views: the newest pick counts
         self._picking = Latest(self._under_tap, self._pick, self._fail)
         state.param.watch(self._count_pick, ["spectrum", "cell"])
+        self._regions = RegionMarks(
+            shared,
+            state,
+            remember=self._remember,
+            each=self._each,
+            together=self._together,
+            fail=self._fail,
+        )
 
     @property
     def key(self) -> str:
@@ -121,6 +130,7 @@ class MotorPositionsView(ZoomableView):
         keep_aspect(plot, self.home)
         plot.on_event(Tap, self._tap)
         plot.on_event(MouseMove, self._move)
+        self._regions.add_to(plot)
 
     # --- gestures -----------------------------------------------------------------------
 

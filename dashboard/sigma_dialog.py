@@ -6,16 +6,19 @@ import logging
 
 import holoviews as hv
 import numpy as np
+import numpy.typing as npt
 import panel as pn
 import panel_material_ui as pmui
 from panel.viewable import Viewer
 
+from maxrf_core import ParameterError
 from maxrf_core.resolution import REFERENCE_KEV
 from maxrf_core.smoothing import sigma_to_fwhm
 from maxrf_core.thinning import SigmaSuggestion
 
 from .data import SharedScan
 from .latest import Latest
+from .region_counts import Interpolated, mask_of
 from .state import MAX_SIGMA, ViewState
 from .text import as_text
 from .theme import COLOURS
@@ -25,7 +28,7 @@ __all__ = ["SigmaDialog"]
 logger = logging.getLogger(__name__)
 
 _PLOT_HEIGHT, _BELOW_PLOT = 260, 100  # pixels; no jumps from answer to answer
-_PICKED, _SCAN = "what is picked", "the whole scan"
+_PICKED, _REGION, _SCAN = "what is picked", "the selected region", "the whole scan"
 _EXPLAINED = (
     "Each count in turn is left out, and predicted from all others, smoothed: where the "
     "deviance is smallest, sigma fits the counts. Too little smoothing follows shot noise, too "
@@ -54,7 +57,7 @@ class SigmaDialog(Viewer):
             size="small",
             color="primary",
             sizing_mode="stretch_width",
-            max_width=320,
+            max_width=440,
             margin=4,
         )
         # Each answer has components of its own: values that change quickly get lost (`Notice`).
@@ -78,7 +81,9 @@ class SigmaDialog(Viewer):
         )
         self._latest = Latest(self._suggest, self._show, self._fail)
         self._whose.param.watch(lambda *_: self._ask(), "value")
-        state.param.watch(lambda *_: self._ask(), ["spectrum", "cell", "follow_resolution"])
+        state.param.watch(
+            lambda *_: self._ask(), ["spectrum", "cell", "follow_resolution", "region", "regions"]
+        )
 
     def __panel__(self) -> pn.viewable.Viewable:
         """Return button and dialog."""
@@ -95,8 +100,17 @@ class SigmaDialog(Viewer):
                     margin=0,
                 )
             ]
+        self._offer()
         self.dialog.open = True
         self._ask()
+
+    def _offer(self) -> None:
+        """Offer the selected region while there is one."""
+        there = any(one.name == self.state.region for one in self.state.regions)
+        options = [_PICKED, _REGION, _SCAN] if there else [_PICKED, _SCAN]
+        if options != self._whose.options:
+            value = self._whose.value if self._whose.value in options else _PICKED
+            self._whose.param.update(options=options, value=value)
 
     def _ask(self) -> None:
         if self.dialog.open:
@@ -105,12 +119,26 @@ class SigmaDialog(Viewer):
 
     def _suggest(self) -> SigmaSuggestion:
         return self.shared.suggest_sigma(
-            None if self._whose.value == _SCAN else self.state.spectrum,
-            None if self._whose.value == _SCAN else self.state.cell,
+            self.state.spectrum if self._whose.value == _PICKED else None,
+            self.state.cell if self._whose.value == _PICKED else None,
+            mask=self._mask() if self._whose.value == _REGION else None,
             method=self.state.method,
             lag=self.shared.lag_corrected(self.state.correct_lag),
             follow_resolution=self.state.follow_resolution,
         )
+
+    def _mask(self) -> npt.NDArray[np.bool_]:
+        """Return the cells of the selected region.
+
+        Raises
+        ------
+        ParameterError
+            If none is selected.
+        """
+        for region in self.state.regions:
+            if region.name == self.state.region:
+                return mask_of(self.shared, region, Interpolated.of(self.shared, self.state))
+        raise ParameterError("no region is selected; click one in the list of regions.")
 
     def _show(self, suggestion: SigmaSuggestion) -> None:
         self.suggestion = suggestion

@@ -24,6 +24,7 @@ from .element_marks import add_marks, line_columns, peak_columns
 from .latest import Latest, Settled
 from .layers import Asked
 from .plots import comb, counts_range, line
+from .region_lines import RegionLines
 from .state import ViewState
 from .theme import COLOURS
 from .tuning import quick_zoom
@@ -122,6 +123,14 @@ class SpectrumView(LiveView):
         self._lines = self._find_lines()
         self._peaks: tuple[float, ...] = ()
         self._marker = Latest(self._find_lines, self._show_lines, self._fail)
+        self.regions = RegionLines(
+            shared,
+            state,
+            figures=lambda: self._each("figure"),
+            together=self._together,
+            fail=self._fail,
+            changed=self._set_limits,
+        )
         state.param.watch(lambda *_: self._marker.request(), "elements")
         state.param.watch(lambda *_: self._sigma_changed(), "sigma")
         state.param.watch(
@@ -195,6 +204,7 @@ class SpectrumView(LiveView):
         lines = [self._counts, self.smoothed]
         lines += [self._mean] if self.state.show_sum else []
         lines += [self.scan.max_smoothed] if self.state.show_max else []
+        lines += self.regions.shown
         return counts_range(self.scan.energies, lines, log=self.state.log_counts)
 
     def _visible_energies(self) -> tuple[float, float]:
@@ -299,6 +309,7 @@ class SpectrumView(LiveView):
                 )
             )
             add_marks(figure, self._remember, self._line_columns, peak_columns(self._peaks))
+            self.regions.add_to(figure)
         self._show_visible()
         self._draw_counts()  # the state may have changed since the element was made
 

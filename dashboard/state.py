@@ -9,6 +9,8 @@ import param
 
 from maxrf_core import ParameterError
 from maxrf_core.interpolation import DEFAULT_METHOD, METHODS
+from maxrf_core.region_json import region_from_json, region_to_json
+from maxrf_core.regions import Region
 from maxrf_core.windows import BACKGROUNDS
 
 from .combine_colours import TRIPLES
@@ -20,6 +22,7 @@ __all__ = [
     "COMBINATIONS",
     "MAX_ELEMENTS",
     "MAX_PROFILE_WIDTH",
+    "MAX_REGIONS",
     "MAX_SIGMA",
     "WINDOW",
     "WORKSPACES",
@@ -41,6 +44,9 @@ MAX_PROFILE_WIDTH = 51
 
 MAX_ELEMENTS = 24
 """Maps of a gallery, and elements marked on the spectrum."""
+
+MAX_REGIONS = 12
+"""Regions of a view: more mean spectra are not told apart in one plot."""
 
 BACKGROUND_LABELS = ("left in", "side windows", "side windows, SNIP")
 
@@ -73,6 +79,33 @@ class ElementNames(param.Parameter):
                     f"{name!r} is among the elements; expected its short name, {line_name(name)!r}."
                 )
                 raise ParameterError(msg)
+
+
+class Regions(param.Parameter):
+    """A tuple of regions with different names."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        is_tuple = isinstance(val, tuple) and all(isinstance(one, Region) for one in val)
+        if not is_tuple or len(val) > MAX_REGIONS:
+            found = f"{len(val)} regions" if is_tuple else repr(val)[:80]
+            msg = f"the regions are {found}; expected a tuple of at most {MAX_REGIONS} regions."
+            raise ParameterError(msg)
+        for one in val:
+            region_from_json(region_to_json(one))  # says what is wrong with it
+        if len({one.name for one in val}) < len(val):
+            msg = "two regions have one name; give each its own."
+            raise ParameterError(msg)
+
+
+class Names(param.Parameter):
+    """A tuple of texts."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        if not isinstance(val, tuple) or not all(isinstance(one, str) for one in val):
+            msg = f"the names are {val!r}; expected a tuple of texts."
+            raise ParameterError(msg)
 
 
 class MapNames(param.Parameter):
@@ -300,6 +333,18 @@ class ViewState(param.Parameterized):
     profile_width = param.Integer(
         default=1, bounds=(1, MAX_PROFILE_WIDTH), label="Width of the profile (cells)"
     )
+
+    regions = Regions(
+        default=(),
+        label="Regions",
+        doc="Named parts of the map, whose mean spectra are compared.",
+    )
+    hidden_regions = Names(
+        default=(),
+        label="Hidden regions",
+        doc="Names of regions without outline and line; names of none are passed over.",
+    )
+    region = param.String(default="", label="Selected region", doc="Its name; '' for none.")
 
     notice = param.String(
         default="",

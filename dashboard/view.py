@@ -20,22 +20,10 @@ from panel.viewable import Viewer
 from maxrf_core import MaxrfError, ParameterError
 
 from .data import SharedScan
-from .layers import Asked
 from .state import ViewState
 from .theme import COLOURS
 
-__all__ = [
-    "MAP_PARAMETERS",
-    "SHOWN_AT_ONCE",
-    "LiveView",
-    "MarkedView",
-    "asked_by",
-    "check_picks",
-    "is_inside",
-]
-
-MAP_PARAMETERS = ("method", "background", "per_second", "correct_lag", "smooth_map")
-"""Parameters of the state that any map depends on; sigma too, if maps are of smoothed spectra."""
+__all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "check_picks", "is_inside"]
 
 _HEIGHT_ALONE = 420  # pixels
 SHOWN_AT_ONCE = 8
@@ -154,20 +142,6 @@ class LiveView(Viewer):
         if self._complaint and self.state.notice == self._complaint:
             self.state.notice = ""
         self._complaint = ""
-
-
-def asked_by(shared: SharedScan, state: ViewState) -> Asked:
-    """Return what the map of a state's window and layer is computed from."""
-    return Asked(
-        state.window,
-        state.method,
-        state.sigma if state.smooth_map else 0.0,
-        state.follow_resolution and state.smooth_map,
-        state.layer,
-        state.background,
-        state.per_second,
-        shared.lag_corrected(state.correct_lag),
-    )
 
 
 def check_picks(shared: SharedScan, state: ViewState) -> None:

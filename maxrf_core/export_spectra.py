@@ -11,91 +11,14 @@ import pandas as pd
 
 from .errors import ParameterError
 from .export_cube import Report
+from .region_spectra import smoothed_region, smoothed_variance
 from .scan import Scan, Sigma
-from .smoothing import check_sigma, smooth_spectra
+from .smoothing import smooth_spectra
 
-__all__ = ["Regions", "region_spectrum", "smoothed_variance", "write_spectra"]
+__all__ = ["Regions", "write_spectra"]
 
 Regions = Mapping[str, npt.NDArray[np.bool_]] | None
 """Names with masks (h, w) of the grid, row 0 with the smallest y; None for the whole scan."""
-
-_AT_ONCE = 1024
-
-
-def smoothed_variance(variances: npt.NDArray[np.floating], sigma: Sigma) -> npt.NDArray[np.float64]:
-    """Return the variance of a smoothed spectrum, from that of each channel before.
-
-    Smoothing is linear: counts of variance v become G v with the squares of the weights.
-
-    Parameters
-    ----------
-    variances : (c,) float
-        Variance of each channel, independent of its neighbours'.
-    sigma : float or (c,) float
-        Gaussian smoothing in channels.
-
-    Returns
-    -------
-    variances : (c,) float64
-    """
-    variances = np.asarray(variances, dtype=np.float64)
-    if not np.any(check_sigma(sigma)):
-        return variances.copy()
-    size = len(variances)
-    total = np.zeros(size)
-    for start in range(0, size, 256):  # bounds the rows of G in memory
-        rows = np.arange(start, min(start + 256, size))
-        ones = np.zeros((len(rows), size))
-        ones[np.arange(len(rows)), rows] = 1.0
-        total += variances[rows] @ smooth_spectra(ones, sigma) ** 2
-    return total
-
-
-def region_spectrum(
-    scan: Scan,
-    mask: npt.NDArray[np.bool_],
-    report: Report,
-    *,
-    method: str | None = None,
-    sigma: Sigma = 0,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Return the mean spectrum of a region and its standard error under Poisson counts.
-
-    The mean is w S with weights w, one a spectrum; its variance is (w * w) S, element by element.
-
-    Parameters
-    ----------
-    scan : Scan
-        The scan.
-    mask : (h, w) bool
-        The region.
-    report : Report
-        Who wants to know.
-    method, sigma : optional
-        As in `Scan.mean_spectrum`.
-
-    Returns
-    -------
-    mean : (c,) float32
-        Counts; NaN when no cell of the region has a datum.
-    error : (c,) float64
-
-    Raises
-    ------
-    ParameterError
-        If the mask has another shape than the grid.
-    """
-    mean = scan.mean_spectrum(mask, method=method, sigma=sigma)
-    weights = scan.operator(method).spectrum_weights(mask)
-    if np.isnan(weights).any():
-        return mean, np.full(scan.n_channels, np.nan)
-    index = np.flatnonzero(weights)
-    variances = np.zeros(scan.n_channels)
-    for start in range(0, len(index), _AT_ONCE):
-        part = index[start : start + _AT_ONCE]
-        variances += weights[part] ** 2 @ scan.spectra(part)
-        report("spectra", min(start + _AT_ONCE, len(index)), len(index))
-    return mean, np.sqrt(smoothed_variance(variances, sigma))
 
 
 def write_spectra(
@@ -140,8 +63,10 @@ def write_spectra(
     elif not regions:
         raise ParameterError("regions names none; expected masks by name, or None for the scan.")
     else:
-        for name, mask in regions.items():
-            mean, error = region_spectrum(scan, mask, report, method=method, sigma=sigma)
+        for number, (name, mask) in enumerate(regions.items()):
+            report("spectra", number, len(regions))
+            region = scan.region_spectrum(mask, method=method)
+            mean, error = smoothed_region(region, sigma)
             columns[f"{name}, mean of {np.count_nonzero(mask)} cells [counts]"] = mean
             columns[f"{name}, error of mean [counts]"] = error
     with path.open("x", encoding="utf-8", newline="") as file:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .detection import K_95, background_ratio, detected, null_variance_weights
 from .errors import ParameterError
 from .lazy import lazy_cube, lazy_spectra
+from .region_spectra import RegionSpectrum, region_spectrum
 from .smoothing import check_sigma, smooth_spectra
 from .stored import StoredScan
 from .table import DEFAULT_CACHE_BYTES
@@ -251,6 +252,43 @@ class Scan(StoredScan):
         index = np.flatnonzero(weights)
         spectrum = self._table.weighted_spectrum(index, weights[index])
         return smooth_spectra(spectrum.astype(np.float32), sigma)
+
+    def region_spectrum(
+        self,
+        mask: npt.NDArray[np.bool_],
+        *,
+        method: str | None = None,
+        lag: float | None = None,
+        per_second: bool = False,
+    ) -> RegionSpectrum:
+        """Return the mean spectrum of the cells of a region, with its variance.
+
+        Parameters
+        ----------
+        mask : (h, w) bool
+            The region.
+        method, lag : optional
+            Interpolation method, and the lag that it corrects; see `operator`.
+        per_second : bool
+            Divide each spectrum's counts by its live time.
+
+        Returns
+        -------
+        RegionSpectrum
+            Not smoothed: `maxrf_core.region_spectra.smoothed_region` does that, and
+            `region_counts` tells what an energy window holds of it.
+
+        Raises
+        ------
+        ParameterError
+            If the mask has another shape than the grid, or there are no live times.
+        """
+        if np.shape(mask) != self.grid.shape:
+            msg = f"the mask has shape {np.shape(mask)}; expected the grid's, {self.grid.shape}."
+            raise ParameterError(msg)
+        factors = self.per_second(np.ones(self.n_spectra)) if per_second else None
+        operator = self.operator(method, lag=lag)
+        return region_spectrum(self._table, operator, mask, factors=factors)
 
     # --- maps ---------------------------------------------------------------------------
 

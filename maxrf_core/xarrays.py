@@ -17,7 +17,7 @@ import xarray as xr
 from .crono import Roi
 from .elements import best_line, find_line, line_window
 from .errors import ParameterError
-from .export_spectra import region_spectrum, smoothed_variance
+from .region_spectra import smoothed_region, smoothed_variance
 from .resolution import fit_resolution
 from .scan import Scan, Sigma
 from .smoothing import check_sigma, smooth_spectra
@@ -233,7 +233,7 @@ def spectrum_dataset(
     attributes: dict[str, Any] = {"units": "counts"}
     if mask is not None or cell is not None:
         chosen = _mask(scan, cell if mask is None else mask, is_cell=mask is None)
-        counts, error = region_spectrum(scan, chosen, _silent, method=method, sigma=sigma)
+        counts, error = smoothed_region(scan.region_spectrum(chosen, method=method), sigma)
         attributes |= _how(scan, method, sigma, None)
         if mask is None:
             attributes["long_name"] = f"cell row {cell[0]}, column {cell[1]}"
@@ -387,7 +387,3 @@ def _mask(scan: Scan, place: Any, *, is_cell: bool) -> npt.NDArray[np.bool_]:
     scan.operator().cell_weights(row, column)  # says so if there is no such cell
     mask[row, column] = True
     return mask
-
-
-def _silent(*_: Any) -> None:
-    """Take a report of progress, and say nothing."""

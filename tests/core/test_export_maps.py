@@ -9,9 +9,9 @@ import tifffile
 from PIL import Image
 
 from maxrf_core import ParameterError, Roi, convert_crono, open_scan
-from maxrf_core.export_spectra import region_spectrum, smoothed_variance
 from maxrf_core.exports import export_scan
 from maxrf_core.kernels import gaussian_kernel
+from maxrf_core.region_spectra import smoothed_region, smoothed_variance
 
 WINDOWS = {"Fe K-alpha": (6.1, 6.8), "Pb, L": (10.2, 11.4), "Ca \u03b1": (3.4, 4.1)}
 
@@ -245,9 +245,8 @@ def test_spectra_of_the_whole_scan_have_poisson_errors(scan, made, tmp_path):
     np.testing.assert_array_equal(table["maximum [counts]"], made.counts.max(axis=0))
 
 
-def test_spectra_of_regions_have_the_plain_propagation_of_errors(holed, tmp_path, monkeypatch):
+def test_spectra_of_regions_have_the_plain_propagation_of_errors(holed, tmp_path):
     """Mean of cells that share spectra: their errors do not add as if they did not."""
-    monkeypatch.setattr("maxrf_core.export_spectra._AT_ONCE", 7)
     masks = np.zeros((2, *holed.grid.shape), dtype=bool)
     masks[0, 1:3, 2:6] = True
     masks[1, 0, :1] = True
@@ -277,7 +276,7 @@ def test_spectra_of_regions_have_the_plain_propagation_of_errors(holed, tmp_path
 def test_region_without_a_datum_has_no_spectrum(holed):
     """NaN, not 0: nothing was measured there."""
     mask = holed.operator("linear").empty
-    mean, error = region_spectrum(holed, mask, lambda *_: None, method="linear")
+    mean, error = smoothed_region(holed.region_spectrum(mask, method="linear"), 0)
     assert np.isnan(mean).all()
     assert np.isnan(error).all()
 

@@ -191,3 +191,21 @@ def test_spectra_that_were_never_live_have_no_part(scan, mask):
     found = region_of(scan, mask, factors=np.zeros(scan.n_spectra))
     assert not found.mean.any()
     assert np.isnan(found.unit)
+
+
+@pytest.mark.parametrize("method", ["selected", "linear"])
+def test_a_scan_returns_the_spectrum_of_a_region_per_second_as_well(made, scan, mask, method):
+    """Against dense matrices: `Scan.region_spectrum` is what the page and the exports use."""
+    weights = dense(scan, method)[mask.ravel()].mean(axis=0)
+    found = scan.region_spectrum(mask, method=method)
+    np.testing.assert_allclose(found.mean, weights @ made.counts, rtol=1e-6)
+    rates = scan.region_spectrum(mask, method=method, per_second=True)
+    live = made.live_times[:, None]
+    np.testing.assert_allclose(rates.mean, weights @ (made.counts / live), rtol=1e-6)
+    np.testing.assert_allclose(rates.variance, weights**2 @ (made.counts / live**2), rtol=1e-6)
+
+
+def test_a_mask_of_another_grid_has_no_spectrum_in_a_scan(scan):
+    """It would pick other cells."""
+    with pytest.raises(ParameterError, match=r"mask has shape \(3, 4\)"):
+        scan.region_spectrum(np.ones((3, 4), dtype=bool))

@@ -18,6 +18,7 @@ from dashboard.combine_colours import TRIPLES
 from dashboard.data import SharedScan
 from dashboard.explorer import check_picks
 from dashboard.layers import LAYERS
+from dashboard.region_text import fits
 from dashboard.state import (
     COMBINATIONS,
     MAX_ELEMENTS,
@@ -29,6 +30,7 @@ from dashboard.state import (
 from dashboard.theme import COLOUR_MAPS
 from dashboard.zoom import extent_of, rounded
 from maxrf_core import METHODS, Grid
+from maxrf_core.regions import Polygon, Rectangle, Region, Threshold
 from maxrf_core.windows import BACKGROUNDS
 
 OpenChanged = Callable[[str, Callable[[h5py.File], None]], SharedScan]
@@ -75,6 +77,17 @@ GOOD = {
         {"profile": (140000.0, 113000.5, 150000.0, 118000.0)},
     ),
     "across": ("7", {"profile_width": 7}),
+    "regions": (
+        "Robe%21!r!1000!-20.5!3000!40~x!p!0!0!10!0!5!8.25~high!t!6.1 to 6.5 keV!2.5!",
+        {
+            "regions": (
+                Region("Robe!", Rectangle(1000.0, -20.5, 3000.0, 40.0)),
+                Region("x", Polygon(((0.0, 0.0), (10.0, 0.0), (5.0, 8.25)))),
+                Region("high", Threshold("6.1 to 6.5 keV", 2.5, None)),
+            )
+        },
+    ),
+    "hidden": ("Robe%21~x", {"hidden_regions": ("Robe!", "x")}),
 }
 
 
@@ -108,6 +121,28 @@ def lines_over(grid: Grid) -> st.SearchStrategy[tuple[float, ...]]:
     left, bottom, right, top = grid.bounds
     x, y = st.floats(left, right), st.floats(bottom, top)
     return st.tuples(x, y, x, y)
+
+
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=9)
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> Region:
+    """Draw a region of any kind, with any name."""
+    x = draw(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2, unique=True))
+    y = draw(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2, unique=True))
+    (left, right), (bottom, top) = sorted(x), sorted(y)
+    outline = draw(
+        st.sampled_from(
+            [
+                Rectangle(left, bottom, right, top),
+                Polygon(((-1e9 - 1, bottom), (1e9 + 1, left), (right, 2e9))),
+                Threshold("2.5 to 3.5 keV, net of snip, sigma 2.5 at 5.9 keV", left, right),
+                Threshold("Fe Ka", None, top),
+            ]
+        )
+    )
+    return Region(draw(NAMES), outline)
 
 
 @st.composite
@@ -146,6 +181,7 @@ def states(draw: st.DrawFn, shared: SharedScan) -> ViewState:
         ratio_log=draw(st.booleans()),
         profile=draw(st.none() | lines_over(shared.scan.grid)),
         profile_width=draw(st.integers(1, MAX_PROFILE_WIDTH)),
+        regions=tuple(draw(st.lists(regions(), max_size=12, unique_by=lambda one: one.name))),
         **{name: draw(st.none() | parts(shared, name)) for name in SEEN},
     )
 
@@ -242,6 +278,10 @@ def test_a_value_without_meaning_falls_back_alone(shared: SharedScan, key: str, 
     """One bad key costs that key, and one sentence that names it; the others hold."""
     if (key, text) in (("elements", ""), ("pair", "~")):
         pytest.skip("none are a choice, too")
+    if key in ("elements", "regions") and not text:
+        pytest.skip("none are a choice, too")
+    if key == "hidden":
+        pytest.skip("names of no region hide nothing")
     query = {name: good for name, (good, _) in GOOD.items()} | {key: text}
     values, notices = decode(query, shared, DEFAULTS)
     expected = dict(DEFAULTS)
@@ -313,6 +353,49 @@ def test_what_a_scan_does_not_know_is_refused(open_changed: OpenChanged) -> None
     values, notices = decode({"rate": "0", "layer": "detected"}, timeless, DEFAULTS)
     assert values == DEFAULTS | {"layer": "detected"}
     assert notices == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a!r!1!2!3",  # no four numbers
+        "a!r!3!0!1!5",  # right of left is left
+        "a!r!1!2!nan!4",
+        "a!r!1!2!1e400!4",
+        "a!r!1!2!9e99!4",  # no motor goes there
+        "!r!1!2!3!4",  # no name
+        "a!r!1!2!3!4~a!r!5!6!7!8",  # two of one name
+        "a!p!0!0!1!1",  # two corners
+        "a!p!0!0!1!1!2!2",  # on a line
+        "a!p!0!0!1!1!2",
+        "a!t!6.1 to 6.5 keV!!",  # no limit
+        "a!t!6.1 to 6.5 keV!3!2",
+        "a!t!6.1 to 6.5 keV, squared!2!",
+        "a!t!6.1 to 6.5 keV, sigma 1e9!2!",
+        "a!t!Unobtainium!2!",
+        "a!t!../../etc/passwd!2!",
+        "a!q!1!2!3!4",
+        "a%00!r!1!2!3!4".replace("%00", chr(0)),
+        "~".join(f"{i}!r!1!2!3!4" for i in range(13)),  # one too many
+        "a!p!" + "!".join(["1!2", "3!9"] * 600),  # longer than an address may be
+    ],
+)
+def test_regions_without_meaning_are_ignored(shared: SharedScan, text: str) -> None:
+    """All of them: some would be shown as if they were all."""
+    values, (notice,) = decode({"regions": text, "sigma": "3"}, shared, DEFAULTS)
+    assert (values["regions"], values["sigma"]) == ((), 3.0)
+    assert notice.startswith("regions=")
+
+
+def test_a_polygon_of_too_many_corners_is_left_out_of_the_address(shared: SharedScan) -> None:
+    """And the others are there; a link of megabytes would open nowhere."""
+    angle = np.linspace(0, 6, 300)
+    corners = tuple((float(1000 * np.cos(a)), float(1000 * np.sin(a))) for a in angle)
+    small = Region("small", Rectangle(0.0, 1.0, 2.0, 3.0))
+    state = ViewState(regions=(Region("lasso", Polygon(corners)), small))
+    values, notices = decode(read_query(encode(state, "a")), shared, DEFAULTS)
+    assert (values["regions"], notices) == ((small,), [])
+    assert (fits(state.regions, "lasso"), fits(state.regions, "small")) == (False, True)
 
 
 @pytest.mark.parametrize("key", ["layer", "background"])

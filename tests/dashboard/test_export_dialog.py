@@ -27,6 +27,9 @@ from dashboard.export_dialog import ExportDialog
 from maxrf_core import ParameterError
 from maxrf_core.demo import CACHE_VARIABLE
 from maxrf_core.exports import EXPORT_KINDS
+from maxrf_core.regions import Rectangle, Region
+
+REGION = Region("all", Rectangle(-1e9, -1e9, 1e9, 1e9))
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +115,9 @@ def test_only_what_is_there_is_offered(shared: SharedScan) -> None:
         offered = set(opened.dialog._what.options.values())
         assert offered == {"map", "rois", "sum", "cube", "measured"}
         await opened.do(
-            lambda: opened.explorer.state.param.update(elements=("Fe", "Pb La"), cell=(3, 4))
+            lambda: opened.explorer.state.param.update(
+                elements=("Fe", "Pb La"), cell=(3, 4), regions=(REGION,)
+            )
         )
         await opened.press("Export")
         assert set(opened.dialog._what.options.values()) == set(CHOICES)
