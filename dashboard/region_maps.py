@@ -11,6 +11,7 @@ from maxrf_core.windows import BACKGROUNDS
 from .data import SharedScan
 from .layers import LAYERS, Asked
 from .state import MAX_SIGMA
+from .text import short_number
 
 __all__ = ["map_named", "name_of_map"]
 
@@ -26,7 +27,7 @@ def name_of_map(asked: Asked) -> str:
     The interpolation is not in it: a region is the same on each, as far as the map is.
     """
     low, high = asked.window
-    parts = [f"{_short(low)} to {_short(high)} keV"]
+    parts = [f"{short_number(low)} to {short_number(high)} keV"]
     if asked.layer != "counts":
         parts.append(asked.layer)
     if asked.background != "none":
@@ -35,7 +36,7 @@ def name_of_map(asked: Asked) -> str:
         parts.append("per second")
     if asked.sigma:
         parts.append(
-            f"sigma {_short(asked.sigma)}{' at 5.9 keV' if asked.follow_resolution else ''}"
+            f"sigma {short_number(asked.sigma)}{' at 5.9 keV' if asked.follow_resolution else ''}"
         )
     return ", ".join(parts)
 
@@ -91,7 +92,3 @@ def _meaning(shared: SharedScan, part: str, name: str) -> dict[str, object]:
     if background != part and background in BACKGROUNDS:
         return {"background": background}
     raise ParameterError(f"the map {shown(name)} says {shown(part)}, which no map of this scan is.")
-
-
-def _short(number: float) -> str:
-    return repr(float(number)).removesuffix(".0")

@@ -11,6 +11,8 @@ from maxrf_core import ParameterError
 from maxrf_core.region_json import region_from_json, region_to_json
 from maxrf_core.regions import Region
 
+from .text import short_number
+
 __all__ = ["LONGEST_TEXT", "fits", "names_text", "read_names", "read_regions", "regions_text"]
 
 LONGEST_TEXT = 4000
@@ -83,14 +85,16 @@ def _text(region: Region) -> str | None:
     values = region_to_json(region)
     name = _escaped(region.name)
     if values["kind"] == "rectangle":
-        return "!".join([name, "r", *map(_short, values["box"])])
+        return "!".join([name, "r", *map(short_number, values["box"])])
     if values["kind"] == "threshold":
-        limits = ["" if one is None else _short(one) for one in (values["low"], values["high"])]
+        limits = [
+            "" if one is None else short_number(one) for one in (values["low"], values["high"])
+        ]
         return "!".join([name, "t", _escaped(values["map"]), *limits])
     corners = values["vertices"]
     if len(corners) > MOST_CORNERS:
         return None
-    return "!".join([name, "p", *(_short(one) for point in corners for one in point)])
+    return "!".join([name, "p", *(short_number(one) for point in corners for one in point)])
 
 
 def _region(text: str) -> Region:
@@ -116,10 +120,6 @@ def _number(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise ParameterError("a region of the address has a number that is none.")
     return float(text)
-
-
-def _short(number: float) -> str:
-    return repr(float(number)).removesuffix(".0")
 
 
 def _escaped(text: str) -> str:

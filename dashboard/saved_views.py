@@ -16,6 +16,7 @@ from maxrf_core.presets import (
     write_presets_beside,
 )
 from maxrf_core.regions import MAX_NAME, Region, Threshold, is_name, shown
+from maxrf_core.sidecar import refuse_constant
 
 from .address import decode, encode, left_out, read_query
 from .data import SharedScan
@@ -147,7 +148,7 @@ def preset_from_text(text: str) -> Preset:
     if len(text.encode(errors="replace")) > MAX_PRESET_BYTES:
         raise ParameterError(f"The file is no saved view: it is larger than {MAX_PRESET_BYTES} B.")
     try:
-        values = json.loads(text, parse_constant=_no_constant)
+        values = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ParameterError(f"The file is no saved view: it is not JSON ({error}).") from error
     return preset_from_json(values)
@@ -203,8 +204,3 @@ def _file_of(shared: SharedScan) -> Any:
             "This scan was opened by URL, so nothing can be kept beside it; save a file instead."
         )
     return shared.scan.filename
-
-
-def _no_constant(name: str) -> float:
-    """Refuse NaN and Infinity, which are no JSON."""
-    raise ValueError(f"{name} is no JSON number")
