@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .cli_export import EXPORT, add_export
+from .cli_mosaic import MOSAIC, add_mosaic
 from .location import is_url
 
 __all__ = ["build_parser"]
@@ -172,6 +173,10 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     add_export(export)
     _add_overwrite(export)
     _add_progress(export)
+    mosaic = command("mosaic", MOSAIC, "stitch the camera frames of a Crono scan")
+    add_mosaic(mosaic)
+    _add_overwrite(mosaic)
+    _add_progress(mosaic)
     tree = command("tree", _TREE, "list the arrays of a zipstore")
     _add_location(tree, "a zipstore, any zarr zip, a folder of such, or the URL of a zipstore")
     tree.add_argument("--details", action="store_true", help="print chunks and attributes, too")
@@ -344,6 +349,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         "60 ms; not 0, it makes the zigzag (default: %(default)s)",
     )
     add("--gzip", action="store_true", help="compress the spectra, to about a tenth")
+    add("--camera", action="store_true", help="with camera frames, for maxrf mosaic")
     _add_overwrite(parser)
     _add_progress(parser)
 

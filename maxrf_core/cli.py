@@ -1,4 +1,4 @@
-"""The command line: ``maxrf convert | check | export | tree | report | demo | serve | simulate``.
+"""The command line: ``maxrf convert | check | export | mosaic | tree | report | demo | ...``.
 
 Only light modules are imported at the top; a command imports what it needs when it runs, so
 that `maxrf --help` is instant. Panel is never imported: `serve` starts it as a program.
@@ -296,6 +296,17 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
+def _mosaic(args: argparse.Namespace) -> int:
+    with _stop_on_signals() as stop:
+        from .cli_mosaic import mosaic
+
+        with _reporting(args.file.name, args.progress, stop) as report:
+            path, summary = mosaic(args, progress=report)
+    print(summary, file=sys.stderr)
+    _announce(path, args.progress)
+    return 0
+
+
 def _report(args: argparse.Namespace) -> int:
     from .report import report
 
@@ -317,6 +328,7 @@ def _simulate(args: argparse.Namespace) -> int:
                 counts_per_spectrum=args.counts,
                 lag=args.lag,
                 compression="gzip" if args.gzip else None,
+                camera=args.camera,
                 overwrite=args.overwrite,
                 progress=lambda done, total: report(Progress("simulate", done, total)),
             )
@@ -380,6 +392,7 @@ _COMMANDS = {
     "convert": _convert,
     "check": _check,
     "export": _export,
+    "mosaic": _mosaic,
     "tree": _tree,
     "report": _report,
     "demo": _demo,

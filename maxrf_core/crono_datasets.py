@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "MICROSECONDS_PER_SECOND",
     "SMALL",
     "Roi",
     "find_dataset",

@@ -21,10 +21,11 @@ import numpy.typing as npt
 from . import schema
 from .poisson import Block
 from .raster import ACCELERATION, PERIOD_US
+from .simulated_camera import PIXEL_STEPS, CameraModel, SimulatedCamera
 from .simulation_parameters import SIMULATION_ATTRIBUTE
 from .truth import SimulatedScan, calibration_points
 
-__all__ = ["write_crono"]
+__all__ = ["camera_of", "write_crono"]
 
 CREATED = datetime(2021, 10, 15, 14, 20, 2)  # noqa: DTZ001 - the file knows no time zone
 STAMP = "%m/%d/%Y %H:%M:%S"
@@ -51,6 +52,7 @@ def write_crono(
     rois: Sequence[Roi],
     compression: str | None,
     progress: Callable[[int, int], None] | None,
+    camera: CameraModel | None = None,
 ) -> None:
     """Write a simulated scan.
 
@@ -68,13 +70,15 @@ def write_crono(
         Of the spectra, which are contiguous without.
     progress : callable or None
         Called with the spectra done and their total after each block.
+    camera : CameraModel or None
+        Writes camera frames, too.
 
     Raises
     ------
     OSError
         If the file cannot be written whole; what there is of it stays.
     """
-    _write_skeleton(path, truth, rois, compression)
+    _write_skeleton(path, truth, rois, compression, camera)
     _reserve(path)
     with h5py.File(path, "r+") as file:
         _write_maps(file, truth)
@@ -85,13 +89,18 @@ def write_crono(
 
 
 def _write_skeleton(
-    path: Path, truth: SimulatedScan, rois: Sequence[Roi], compression: str | None
+    path: Path,
+    truth: SimulatedScan,
+    rois: Sequence[Roi],
+    compression: str | None,
+    camera: CameraModel | None,
 ) -> None:
     """Create the file with everything but the numbers that belong to cells and spectra."""
     try:
         with h5py.File(path, "x") as file:
             file.attrs[SIMULATION_ATTRIBUTE] = json.dumps(asdict(truth.parameters))
             _write_session(file, truth)
+            _write_images(file, truth, camera)
             _write_calibration(file, truth, rois)
             _create_arrays(file, truth, len(rois), compression)
     except RuntimeError as error:  # what h5py makes of a failure on closing
@@ -116,7 +125,7 @@ def _reserve(path: Path) -> None:
 
 
 def _write_session(file: h5py.File, truth: SimulatedScan) -> None:
-    """Write when and with what the scan was made, and the (empty) images."""
+    """Write when and with what the scan was made."""
     last = truth.motion.periods(np.array([truth.n_spectra - 1]))[0]
     microseconds = FIRST_TIMESTAMP_US + PERIOD_US * int(last)
     started = CREATED + timedelta(seconds=4)
@@ -131,10 +140,27 @@ def _write_session(file: h5py.File, truth: SimulatedScan) -> None:
     file[schema.CREATED_DATETIME] = _bytes_of(CREATED.strftime(STAMP).ljust(50, "\0"))
     file[schema.CREATED_WITH] = _bytes_of(SOFTWARE.ljust(50, "\0"))
     file[schema.FILE_STRUCTURE_VERSION] = np.array([1, 6], dtype=np.int32)
-    lengths = {"Documentation": 1, "Static": 3, "StitchedImage": 1, "VideoStreams": 1}
-    for name, length in lengths.items():
-        _write_blobs(file, f"Images/{name}", [b""] * length, "V1")
-    file["Images/ImageAdjusting/ImagePixelSizeRatio"] = np.full((1, 2), 11.085714, np.float32)
+
+
+def camera_of(truth: SimulatedScan, model: CameraModel) -> SimulatedCamera:
+    """Return the camera of a simulated scan, on the clock that its file has."""
+    return SimulatedCamera(truth, model, first_timestamp_us=FIRST_TIMESTAMP_US, dpp_start=DPP_START)
+
+
+def _write_images(file: h5py.File, truth: SimulatedScan, model: CameraModel | None) -> None:
+    """Write the images: the camera's frames, if there is one, and the others empty."""
+    for name in ("Documentation", "StitchedImage", "VideoStreams"):
+        _write_blobs(file, f"Images/{name}", [b""], "V1")
+    frames: Iterable[bytes] = [b""] * 3
+    length, pixel_steps = 3, PIXEL_STEPS
+    if model is not None:
+        camera = camera_of(truth, model)
+        frames, length, pixel_steps = camera.elements(), camera.n_frames + 1, model.pixel_steps
+    static = file.create_dataset("Images/Static", (length,), h5py.vlen_dtype(np.dtype("V1")))
+    for number, frame in enumerate(frames):
+        static[number] = np.frombuffer(frame, dtype="V1")
+    ratio = np.full((1, 2), pixel_steps, np.float32)
+    file["Images/ImageAdjusting/ImagePixelSizeRatio"] = ratio
 
 
 def _write_calibration(file: h5py.File, truth: SimulatedScan, rois: Sequence[Roi]) -> None:

@@ -17,6 +17,9 @@ _LABELS = {
     "operator": "Building the interpolation",
     "cube": "Computing the spectral cube",
     "check": "Checking chunks",
+    "frames": "Reading camera frames",
+    "camera": "Comparing frames",
+    "mosaic": "Stitching",
 }
 
 
@@ -27,9 +30,10 @@ class Progress:
     Parameters
     ----------
     stage : str
-        ``simulate``, ``spectra``, ``operator``, ``cube`` or ``check``.
+        ``simulate``, ``spectra``, ``operator``, ``cube``, ``check``, ``frames``, ``camera`` or
+        ``mosaic``.
     done, total : int
-        Spectra, cells or chunks done, and of how many.
+        Spectra, cells, chunks or frames done, and of how many.
     """
 
     stage: str

@@ -102,6 +102,24 @@ class HeadMotion:
         x = self._x(rows, places + self._phases[rows] + later)
         return x, (Y_START + ROW_PITCH * rows).astype(np.float64)
 
+    def at(self, periods: FloatArray) -> FloatArray:
+        """Return x and y (m, 2) at any times (m,), in periods since the scan's start.
+
+        At a turn the head rests at the end of the row, then at the beginning of the next; y
+        goes from one to the other half way in between. (How it truly does is not known.)
+        """
+        rows = np.clip(
+            np.searchsorted(self._first_periods, periods, side="right") - 1, 0, self.rows - 1
+        )
+        x = self._x(rows, periods - self._first_periods[rows] + self._phases[rows])
+        # the last of the periods in which a row's spectra lie, and the first of the next row's
+        done = self._first_periods + np.diff(self._starts) - 1
+        begun = np.append(self._first_periods[1:], done[-1] + 1)
+        share = (periods - done[rows]) / (begun[rows] - done[rows])
+        last = rows == self.rows - 1
+        share = np.where(last, 0.0, np.clip(2.0 * share - 0.5, 0.0, 1.0))
+        return np.column_stack([x, Y_START + ROW_PITCH * (rows + share)])
+
     def selected(self, first_row: int, last_row: int) -> npt.NDArray[np.uint64]:
         """Return the spectrum nearest to each cell's centre, (rows, w, 1), as the vendor does.
 

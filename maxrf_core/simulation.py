@@ -20,12 +20,14 @@ from typing import Literal
 from .crono_writer import write_crono
 from .errors import OutputError, ParameterError
 from .poisson import draw_blocks
+from .simulated_camera import CameraModel
 from .simulation_parameters import SimulationParameters, in_range
 from .truth import SimulatedScan, load_truth, scaled_to_counts
 
 __all__ = [
     "CRONO_ROIS",
     "DEMO_SHAPE",
+    "CameraModel",
     "SimulatedScan",
     "SimulationParameters",
     "load_truth",
@@ -62,6 +64,7 @@ def simulate_crono(
     wobble_steps: float = 250.0,
     rois: Sequence[tuple[str, float, float]] | None = CRONO_ROIS,
     compression: Literal["gzip"] | None = None,
+    camera: CameraModel | bool = False,
     threads: int = 2,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -100,6 +103,9 @@ def simulate_crono(
     compression : {None, "gzip"}, optional
         Of the spectra, in chunks of 16; by default they are contiguous, as the instrument
         writes them.
+    camera : CameraModel or bool, optional
+        Writes camera frames (`Images/Static`): True with the real file's size, rate and
+        orientation unknown, which is then that of the plots. They take about 6 kB each.
     threads : int, optional
         Blocks of spectra drawn side by side.
     overwrite : bool, optional
@@ -137,6 +143,9 @@ def simulate_crono(
         faults.append(f"compression is {compression!r}, expected None or 'gzip'")
     if not in_range(threads, 1, 64, Integral):
         faults.append(f"threads is {threads!r}, expected 1 to 64")
+    model = CameraModel() if camera is True else (camera or None)
+    if model is not None:
+        faults += model.faults()
     if faults:
         raise ParameterError(f"The scan cannot be simulated: {'; '.join(faults)}.")
     _check_target(path, overwrite=overwrite)
@@ -153,6 +162,7 @@ def simulate_crono(
                 rois=regions,
                 compression=compression,
                 progress=progress,
+                camera=model,
             )
         # A file of that name may have come in the meantime.
         _check_target(path, overwrite=overwrite)

@@ -32,7 +32,7 @@ from maxrf_core.simulation import simulate_crono
 from maxrf_core.store import StoreReader
 
 SCAN = Path(__file__).parents[1] / "data" / "crono-12x9.HDF5"
-COMMANDS = ("convert", "check", "export", "tree", "report", "demo", "serve", "simulate")
+COMMANDS = ("convert", "check", "export", "mosaic", "tree", "report", "demo", "serve", "simulate")
 TIMEOUT = 120  # seconds: a program that hangs fails its test, however busy the machine
 
 TINY = (5, 7)
