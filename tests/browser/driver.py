@@ -281,7 +281,12 @@ class Driver:
             })""",
             timeout=60_000,
         )
+        self.wait_for_page()
         self.wait_until_still()
+
+    def wait_for_page(self) -> None:
+        """Wait until the page takes gestures: Panel lays a veil over it while it is built."""
+        self.page.locator("#loader").wait_for(state="hidden", timeout=30_000)
 
     def wait_until_still(self) -> None:
         """Wait until no plot moves any more: a gesture begins where a plot was seen."""

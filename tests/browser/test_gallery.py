@@ -69,6 +69,7 @@ class GalleryPage:
     def wait(self) -> None:
         """Wait until all maps are drawn."""
         self.page.locator("[role=list][aria-busy=false] .map").first.wait_for(timeout=30_000)
+        self.driver.wait_for_page()
 
     def map(self, name: str) -> Locator:
         """Return a map with its title."""
