@@ -91,11 +91,18 @@ const far = (a, b) => Math.abs(a - b) > 1e-6 * Math.max(right - left, top - bott
 const is_zoomed = far(fig.x_range.start, left) || far(fig.x_range.end, right)
   || far(fig.y_range.start, bottom) || far(fig.y_range.end, top);
 const limits = [x - w * scale / 2, x + w * scale / 2, y - h * scale / 2, y + h * scale / 2];
+// Told before the ranges move: what shows because a frame changed is nobody's zoom.
+const show = (ends) => {
+  fig.maxrf_fits = (fig.maxrf_fits ?? 0) + 1;
+  const others = fig.tags.filter((tag) => !Array.isArray(tag));
+  fig.tags = [...others, ['fit', fig.maxrf_fits, ...ends]];
+  fig.x_range.setv({start: ends[0], end: ends[1]});
+  fig.y_range.setv({start: ends[2], end: ends[3]});
+};
 fig.x_range.setv({reset_start: limits[0], reset_end: limits[1]});
 fig.y_range.setv({reset_start: limits[2], reset_end: limits[3]});
 if (first ? !is_zoomed : at_home) {
-  fig.x_range.setv({start: limits[0], end: limits[1]});
-  fig.y_range.setv({start: limits[2], end: limits[3]});
+  show(limits);
 } else {
   // All of what was in view before the frame changed, in the middle. A frame changes often, and
   // one side at a time: what was widened for one shape is not widened once more for the next.
@@ -106,8 +113,7 @@ if (first ? !is_zoomed : at_home) {
   const half = Math.max((x1 - x0) / w, (y1 - y0) / h) / 2, cx = (x0 + x1) / 2, cy = (y0 + y1) / 2;
   const shown = [cx - w * half, cx + w * half, cy - h * half, cy + h * half];
   if (shown.some((end, i) => Math.abs(end - now[i]) > 1e-6 * (x1 - x0 + y1 - y0))) {
-    fig.x_range.setv({start: shown[0], end: shown[1]});
-    fig.y_range.setv({start: shown[2], end: shown[3]});
+    show(shown);
     kept.shown = shown;
   }
 }

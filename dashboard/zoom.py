@@ -103,6 +103,7 @@ class Zoom:
         self._state, self._parameter, self._extent = state, parameter, extent
         self._together = together
         self._homes: weakref.WeakKeyDictionary[figure, Seen] = weakref.WeakKeyDictionary()
+        self._outdated: weakref.WeakKeyDictionary[figure, int] = weakref.WeakKeyDictionary()
         self._moved: weakref.ref[figure] | None = None
         self._telling = False
         self._settled = Settled(self._tell, _SETTLED_MS)
@@ -144,8 +145,9 @@ class Zoom:
         if plot is None or not self._is_laid_out(plot):
             return
         seen = _ends(self._ranges(plot), "start", "end")
-        if seen is None or _alike(seen, self._in_frame(plot)):
+        if seen is None or _alike(seen, self._in_frame(plot)) or self._is_fitted(plot, seen):
             return
+        self._outdated[plot] = _last_fit(plot)[0]
         told = None
         if is_sensible(seen, self._extent) and not _alike(seen, self._home(plot)):
             told = rounded(seen)
@@ -157,6 +159,14 @@ class Zoom:
 
     def _is_laid_out(self, plot: figure) -> bool:
         return len(self._extent) == 2 or "fitted" in plot.tags
+
+    def _is_fitted(self, plot: figure, seen: Seen) -> bool:
+        """Return whether a plot shows this because its frame changed: nobody zoomed.
+
+        The frame itself does not say so: its two sides come one after the other.
+        """
+        number, shown = _last_fit(plot)
+        return number > self._outdated.get(plot, 0) and _alike(seen, shown)
 
     def _home(self, plot: figure) -> Seen:
         """Return what a reset shows: as the browser knows it, or else as the plot was made."""
@@ -182,6 +192,7 @@ class Zoom:
             return
         with self._together():
             for plot in list(self._homes):
+                self._outdated[plot] = _last_fit(plot)[0]
                 ends = self._in_frame(plot)
                 for shown, start, end in zip(
                     self._ranges(plot), ends[::2], ends[1::2], strict=True
@@ -192,9 +203,20 @@ class Zoom:
 def _ends(ranges: list[Range1d], start: str, end: str) -> Seen | None:
     """Return the ends of ranges, or None while they are no numbers."""
     ends = tuple(getattr(shown, name) for shown in ranges for name in (start, end))
-    if all(isinstance(value, int | float) and math.isfinite(value) for value in ends):
-        return tuple(map(float, ends))
-    return None
+    return tuple(map(float, ends)) if all(map(_is_number, ends)) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _last_fit(plot: figure) -> tuple[int, Seen]:
+    """Return number and ends of what `keep_aspect` made a plot show last; 0 if nothing."""
+    for tag in plot.tags:
+        match tag:
+            case ["fit", int(number), *ends] if len(ends) == 4 and all(map(_is_number, ends)):
+                return number, tuple(map(float, ends))
+    return 0, ()
 
 
 def _alike(seen: Seen, other: Seen) -> bool:

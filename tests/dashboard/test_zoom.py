@@ -154,3 +154,47 @@ def test_a_plot_begins_with_what_the_state_asks_for(
     explorer = Explorer(shared)
     setattr(explorer.state, parameter, asked)
     assert ranges(show(explorer.views()), name) == pytest.approx(asked)
+
+
+@pytest.mark.parametrize(("name", "parameter"), VIEWS.items())
+def test_a_frame_that_changes_is_nobodys_zoom(
+    shared: SharedScan, name: str, parameter: str
+) -> None:
+    """Its height may be told long after its width; what the hand does afterwards is told."""
+    left, right, bottom, top = extent_of(shared.scan, parameter)
+    asked = (left, left + 0.5 * (right - left), bottom, bottom + 0.5 * (top - bottom))
+    explorer = Explorer(shared)
+    setattr(explorer.state, parameter, asked)
+    told: list[Any] = []
+    explorer.state.param.watch(lambda event: told.append(event.new), parameter)
+
+    async def scenario(session: Session) -> None:
+        plot = session.figure(name)
+        shown = fitted(asked, 300, 500)
+
+        def hold(seen: tuple[float, ...]) -> None:
+            session.zoom(name, x0=seen[0], x1=seen[1], y0=seen[2], y1=seen[3])
+
+        def fit() -> None:
+            session.change(plot, inner_width=300, tags=[*plot.tags, "fitted", ["fit", 1, *shown]])
+            hold(shown)
+
+        await session.do(lambda: session.change(plot, inner_width=700, inner_height=200))
+        await session.do(fit)
+        await asyncio.sleep(0.4)
+        assert told == []
+        narrow = (left, left + 0.1 * (right - left), bottom, bottom + 0.1 * (top - bottom))
+        hand = fitted((left, left + 0.2 * (right - left), bottom, top), 300, 500)
+        await session.do(lambda: setattr(explorer.state, parameter, narrow))  # as a link does
+        await session.do(lambda: hold(shown))  # what the frame made it show, by hand
+        await until(lambda: told[-1:] == [rounded(shown)])
+        await session.do(lambda: session.change(plot, tags=[*plot.tags[:-1], ["fit", 2, *shown]]))
+        for seen in (hand, shown):
+            await session.do(lambda s=seen: hold(s))
+            await until(lambda s=seen: told[-1:] == [rounded(s)])
+
+    async def play() -> None:
+        async with served(explorer.views) as session:
+            await scenario(session)
+
+    asyncio.run(play())
