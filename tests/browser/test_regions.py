@@ -220,6 +220,7 @@ def test_a_link_shows_regions_in_another_browser_and_back_takes_one_away(
     press(page, "Visible part")
     page.until(lambda: len(lines(page)) == 2)
     page.until(lambda: "Region+2!r!" in page.page.url)
+    page.page.wait_for_timeout(1000)
     page.page.get_by_role("button", name="Hide Region 1").click()
     page.until(lambda: "hidden=Region+1" in page.page.url)
     context = browser.new_context(viewport={"width": 1280, "height": 800})
