@@ -14,6 +14,7 @@ from maxrf_core.calibration import CalibrationCheck, recalibrated
 from maxrf_core.sidecar import sidecar_path, write_sidecar
 
 from .data import SharedScan
+from .dialogs import dialog
 from .latest import Latest
 from .notice import Notice
 from .state import ViewState
@@ -52,12 +53,7 @@ class CalibrationDialog(Viewer):
         self._wrong = Notice("error", margin=(4, 0))
         self._points: list[tuple[pmui.FloatInput, pmui.FloatInput]] = []
         self._rows = pn.Column(sizing_mode="stretch_width", margin=0)
-        self._dialog = pmui.Dialog(
-            title="Energy calibration",
-            close_on_click=True,
-            show_close_button=True,
-            width_option="md",
-        )
+        self._dialog = dialog("Energy calibration", "md")
         self.button = pmui.Button(
             label="Energy calibration",
             icon="straighten",

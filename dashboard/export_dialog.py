@@ -13,6 +13,7 @@ from panel.viewable import Viewer
 from maxrf_core import MaxrfError, ParameterError
 
 from .data import SharedScan
+from .dialogs import dialog
 from .downloads import Download
 from .export_choices import CHOICES, Choice, export_options
 from .export_task import ExportTask
@@ -62,9 +63,7 @@ class ExportDialog(Viewer):
         self._told = pn.pane.HTML("", margin=(8, 0), sizing_mode="stretch_width")
         self._make = pmui.Button(label="Make the file", on_click=self._begin)
         self._answer = pn.Column(self._make, sizing_mode="stretch_width", margin=0)
-        self.dialog = pmui.Dialog(
-            title="Export", close_on_click=True, show_close_button=True, width_option="sm"
-        )
+        self.dialog = dialog("Export", "sm")
         self.button = pmui.Button(
             label="Export",
             icon="download",

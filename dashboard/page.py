@@ -24,6 +24,7 @@ from maxrf_core import Grid, MaxrfError, ParameterError
 from maxrf_core.demo import demo_paths
 from maxrf_core.location import is_url
 
+from .accessible_names import NAME_THE_NAMELESS
 from .address import decode, encode, read_query, shortened
 from .address_bar import ON_READY, address_bar
 from .catalogue import Catalogue, Entry, catalogue
@@ -399,7 +400,8 @@ class ScanPage:
     # --- the address --------------------------------------------------------------------
 
     def _listen_to_address(self) -> None:
-        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=ON_READY))
+        for code in (ON_READY, NAME_THE_NAMELESS):
+            pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
         if pn.state.location is None:
             return
         pn.state.location.param.watch(lambda event: self._read_address(event.new), "search")

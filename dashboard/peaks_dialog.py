@@ -15,6 +15,7 @@ from panel.viewable import Viewer
 from maxrf_core.proposals import Candidate, Proposal
 
 from .data import SharedScan
+from .dialogs import dialog, waiting
 from .element_marks import line_label
 from .element_picker import ElementChooser
 from .latest import Latest
@@ -237,14 +238,9 @@ class PeaksDialog(Viewer):
         self._switch = pmui.Switch(label="Mark peaks on the spectrum", value=False, margin=(4, 8))
         self._switch.param.watch(lambda *_: self._mark(), "value")
         # An answer has components of its own: values that change quickly get lost (`Notice`).
-        self._answer = pn.Column(_waiting(), sizing_mode="stretch_width", margin=0)
+        self._answer = pn.Column(waiting(), sizing_mode="stretch_width", margin=0)
         self._complaint = Notice(margin=4)
-        self.dialog = pmui.Dialog(
-            title="Peaks of the scan",
-            close_on_click=True,
-            show_close_button=True,
-            width_option="lg",
-        )
+        self.dialog = dialog("Peaks of the scan", "lg")
         self.button = pmui.Button(
             label="Peaks",
             icon="query_stats",
@@ -275,7 +271,7 @@ class PeaksDialog(Viewer):
         self._chooser.complaint = ""
         self.dialog.open = True
         if self._proposals is None:
-            self._answer[:] = [_waiting()]
+            self._answer[:] = [waiting()]
             self._latest.request()
 
     def _find(self) -> tuple[tuple[Proposal, ...], tuple[str, ...]]:
@@ -317,7 +313,3 @@ class PeaksDialog(Viewer):
 
 def _told(text: str) -> pmui.Typography:
     return pmui.Typography(text, variant="body2", margin=4)
-
-
-def _waiting() -> pmui.LinearProgress:
-    return pmui.LinearProgress(sizing_mode="stretch_width")

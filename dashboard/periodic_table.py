@@ -14,6 +14,7 @@ from panel.viewable import Viewer
 from maxrf_core.elements import ELEMENTS, TABLE_SHAPE
 
 from .data import SharedScan
+from .dialogs import dialog
 from .element_marks import colour_of
 from .element_picker import ElementChooser
 from .latest import Latest
@@ -193,9 +194,7 @@ class PeriodicTableDialog(Viewer):
         self.table: PeriodicTable | None = None
         self._told = pn.Column(_told(_LOOKING), sizing_mode="stretch_width", margin=0)
         self._complaint = Notice(margin=4)
-        self.dialog = pmui.Dialog(
-            title="Periodic table", close_on_click=True, show_close_button=True, width_option="md"
-        )
+        self.dialog = dialog("Periodic table", "md")
         self.button = pmui.Button(
             label="Periodic table",
             icon="apps",

@@ -17,6 +17,7 @@ from maxrf_core import MaxrfError
 from maxrf_core.region_spectra import WindowCounts, region_counts
 
 from .data import SharedScan
+from .dialogs import dialog, waiting
 from .downloads import Download
 from .element_marks import line_label
 from .latest import Latest
@@ -206,13 +207,8 @@ class RegionsDialog(Viewer):
         self.comparison: Comparison | None = None
         self._made: list[Download] = []
         # Each answer has components of its own: values that change quickly get lost (`Notice`).
-        self._answer = pn.Column(_waiting(), sizing_mode="stretch_width", margin=0)
-        self.dialog = pmui.Dialog(
-            title="Regions compared",
-            close_on_click=True,
-            show_close_button=True,
-            width_option="lg",
-        )
+        self._answer = pn.Column(waiting(), sizing_mode="stretch_width", margin=0)
+        self.dialog = dialog("Regions compared", "lg")
         self.button = pmui.Button(
             label="Compare",
             icon="table_chart",
@@ -240,7 +236,7 @@ class RegionsDialog(Viewer):
 
     def _ask(self) -> None:
         if self.dialog.open:
-            self._answer[:] = [_waiting()]
+            self._answer[:] = [waiting()]
             self._latest.request()
 
     def _compare(self) -> tuple[Comparison, Download | None]:
@@ -307,7 +303,3 @@ def _told(text: str) -> pn.pane.HTML:
     return pn.pane.HTML(
         html.escape(text), styles={"font-size": "14px"}, sizing_mode="stretch_width", margin=4
     )
-
-
-def _waiting() -> pmui.LinearProgress:
-    return pmui.LinearProgress(sizing_mode="stretch_width")

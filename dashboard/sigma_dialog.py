@@ -17,6 +17,7 @@ from maxrf_core.smoothing import sigma_to_fwhm
 from maxrf_core.thinning import SigmaSuggestion
 
 from .data import SharedScan
+from .dialogs import dialog, waiting
 from .latest import Latest
 from .region_counts import Interpolated, mask_of
 from .state import MAX_SIGMA, ViewState
@@ -63,14 +64,9 @@ class SigmaDialog(Viewer):
         # Each answer has components of its own: values that change quickly get lost (`Notice`).
         # Not inside a FlexBox: Bokeh lays out no plot in what Panel renders as HTML.
         self._answer = pn.Column(
-            _waiting(), sizing_mode="stretch_width", min_height=_PLOT_HEIGHT + _BELOW_PLOT, margin=0
+            waiting(), sizing_mode="stretch_width", min_height=_PLOT_HEIGHT + _BELOW_PLOT, margin=0
         )
-        self.dialog = pmui.Dialog(
-            title="Sigma from the counts",
-            close_on_click=True,
-            show_close_button=True,
-            width_option="md",
-        )
+        self.dialog = dialog("Sigma from the counts", "md")
         self.button = pmui.Button(
             label="Suggest",
             icon="auto_fix_high",
@@ -114,7 +110,7 @@ class SigmaDialog(Viewer):
 
     def _ask(self) -> None:
         if self.dialog.open:
-            self._answer[:] = [_waiting()]
+            self._answer[:] = [waiting()]
             self._latest.request()
 
     def _suggest(self) -> SigmaSuggestion:
@@ -220,7 +216,3 @@ class SigmaDialog(Viewer):
         logger.error("no sigma could be suggested", exc_info=error)
         self.state.notice = f"No sigma could be suggested: {error}"
         self.dialog.open = False
-
-
-def _waiting() -> pmui.LinearProgress:
-    return pmui.LinearProgress(sizing_mode="stretch_width")

@@ -251,6 +251,8 @@ class SpectrumView(LiveView):
             legend_opts={
                 "click_policy": "hide",
                 "background_fill_alpha": 0.7,
+                "inactive_fill_color": "#808080",  # a veil that is none on dark paper, nor light
+                "inactive_fill_alpha": 0.3,
                 "padding": 4,
                 "spacing": 0,
             },

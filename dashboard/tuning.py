@@ -102,7 +102,6 @@ def without_busy_bar(page: pmui.Page) -> pmui.Page:
     for _, watcher in watchers:
         pn.state.param.unwatch(watcher)
     watchers.clear()
-    page.busy_indicator = None
     return page
 
 

@@ -17,6 +17,7 @@ from maxrf_core.presets import MAX_PRESET_BYTES
 from maxrf_core.regions import MAX_NAME
 
 from .data import SharedScan
+from .dialogs import dialog
 from .latest import Latest
 from .saved_views import (
     delete_view,
@@ -158,9 +159,7 @@ class ViewsDialog(Viewer):
     def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__()
         self.panel = ViewsPanel(shared, state, sizing_mode="stretch_width", margin=4)
-        self.dialog = pmui.Dialog(
-            title="Saved views", close_on_click=True, show_close_button=True, width_option="sm"
-        )
+        self.dialog = dialog("Saved views", "sm")
         self.button = pmui.Button(
             label="Saved views",
             icon="bookmarks",

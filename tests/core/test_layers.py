@@ -74,7 +74,16 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     # From the bottom to the top; modules of one tuple do not import each other.
     "dashboard": (
-        ("address_bar", "catalogue", "combine_colours", "downloads", "gallery_script", "layers"),
+        (
+            "accessible_names",
+            "address_bar",
+            "catalogue",
+            "combine_colours",
+            "dialogs",
+            "downloads",
+            "gallery_script",
+            "layers",
+        ),
         (
             "gallery_work",
             "once",

@@ -220,7 +220,6 @@ def test_our_page_is_cut_off_from_the_busy_state(flip_busy: Callable[[bool], Non
     flip_busy(True)
     assert page.busy is False
     assert changes == []
-    assert page.busy_indicator is None
 
 
 def test_a_stock_page_is_watched_by_the_state_of_the_process() -> None:
