@@ -33,6 +33,7 @@ from .state import ViewState
 from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
 from .tuning import live
 from .view import check_picks
+from .view_tools import ViewTools
 from .views_dialog import ViewsDialog
 from .workspaces import Workspaces
 
@@ -236,8 +237,13 @@ class Explorer(Viewer):
             "gallery": lambda: pn.panel(Gallery(self.shared, self.state)),
             "combine": lambda: pn.panel(Combine(self.shared, self.state)),
         }
+        tools = [
+            ViewTools(self.shared, self.state),
+            LinkButton(self.state),
+            self.export.button,
+        ]
         return pn.Column(
-            Workspaces(self.state, makers, [LinkButton(self.state), self.export.button]),
+            Workspaces(self.state, makers, tools),
             self.suggestion.dialog,
             self.periodic_table.dialog,
             self.peaks.dialog,

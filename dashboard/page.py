@@ -39,6 +39,7 @@ from .scaling import scale_map
 from .state import ViewState
 from .text import as_text
 from .tuning import before_connecting, without_busy_bar
+from .view_tools import ViewTools
 
 __all__ = ["ScanPage", "page_for"]
 
@@ -389,6 +390,8 @@ class ScanPage:
         self._main[:] = [notice_of(explorer.state), layout]
         for button in layout.select(LinkButton):
             button.scan_name = entry.name
+        for tools in layout.select(ViewTools):
+            tools.show()
         for pane, plot in plots:
             await asyncio.sleep(0)
             pane.object = plot

@@ -23,7 +23,7 @@ from .data import SharedScan
 from .state import ViewState
 from .theme import COLOURS
 
-__all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "check_picks", "is_inside"]
+__all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "check_picks", "is_inside", "picked_place"]
 
 _HEIGHT_ALONE = 420  # pixels
 SHOWN_AT_ONCE = 8
@@ -167,6 +167,15 @@ def check_picks(shared: SharedScan, state: ViewState) -> None:
             raise ParameterError(msg)
 
 
+def picked_place(shared: SharedScan, state: ViewState) -> tuple[float, float]:
+    """Return the motor position of the picked cell or spectrum."""
+    if state.cell is not None:
+        row, column = state.cell
+        return float(shared.scan.grid.x[column]), float(shared.scan.grid.y[row])
+    x, y = shared.scan.positions[state.spectrum]
+    return float(x), float(y)
+
+
 class MarkedView(LiveView):
     """A view in motor coordinates, with a mark where the picked spectrum or cell lies."""
 
@@ -178,11 +187,7 @@ class MarkedView(LiveView):
 
     def marked_at(self) -> tuple[float, float]:
         """Return the motor position of the picked cell or spectrum."""
-        if self.state.cell is not None:
-            row, column = self.state.cell
-            return float(self.scan.grid.x[column]), float(self.scan.grid.y[row])
-        x, y = self.scan.positions[self.state.spectrum]
-        return float(x), float(y)
+        return picked_place(self.shared, self.state)
 
     def _marker(self) -> hv.Points:
         return hv.Points([self._marked], ["x", "y"]).opts(

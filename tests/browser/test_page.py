@@ -157,8 +157,8 @@ def test_window_is_dragged_on_the_spectrum(page: Driver, scan: Scan) -> None:
 
 def test_number_fields_and_rois_set_the_window(page: Driver) -> None:
     """Typing an energy or choosing one of the file's ROIs moves the box and the map."""
-    page.page.get_by_label("from (keV)").fill("6.1")
-    page.page.get_by_label("from (keV)").press("Enter")
+    page.page.get_by_label("from (keV)", exact=True).fill("6.1")
+    page.page.get_by_label("from (keV)", exact=True).press("Enter")
     page.until(lambda: page.window()[0] == pytest.approx(6.1))
     page.choose("ROI of the file", "FeKa")
     page.until(lambda: page.window() == pytest.approx((6.169, 6.612)))

@@ -381,7 +381,7 @@ def test_a_link_can_be_copied_without_a_secure_context(
     if copies:
         clipboard.says("Link copied")
         assert not field.is_visible()
-        filled = clipboard.page.get_by_label("from (keV)")
+        filled = clipboard.page.get_by_label("from (keV)", exact=True)
         filled.fill("")
         filled.focus()
         # Numbers alone can be pasted there: the name of a text field serves as well.
