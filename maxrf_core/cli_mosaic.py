@@ -124,7 +124,7 @@ def summary(mosaic: Mosaic) -> str:
     along, down = about["pixel_steps"]
     turned = 90 * about["quarter_turns"] + about["angle_degrees"]
     delay = 1000 * about["delay"]
-    late = f"{abs(delay):.3g} ms {'late' if delay >= 0 else 'early'}"
+    late = f"{abs(delay):.1f} ms {'late' if delay >= 0 else 'early'}"
     measured = {
         "overlap": f"measured on {about['pairs']} pairs of frames",
         "rows": f"measured on {about['pairs']} pairs of frames, along the rows only",
