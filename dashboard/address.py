@@ -22,6 +22,7 @@ from .state import (
     MAX_PROFILE_WIDTH,
     MAX_REGIONS,
     MAX_SIGMA,
+    UNDERLAYS,
     WINDOW,
     WORKSPACES,
     ViewState,
@@ -70,6 +71,8 @@ _KEYS = {
     "across": "profile_width",
     "regions": "regions",
     "hidden": "hidden_regions",
+    "under": "underlay",
+    "opacity": "map_opacity",
 }
 """Keys of the URL, and the parameters of `ViewState` that they hold."""
 
@@ -192,6 +195,8 @@ def _readers(shared: SharedScan) -> dict[str, Callable[[str], Any]]:
         "range": lambda text: _seen(text, extent_of(scan, "energy_range")),
         "regions": lambda text: _regions(text, shared),
         "hidden": _hidden,
+        "under": lambda text: _choice(text, UNDERLAYS),
+        "opacity": lambda text: _number(text, 0.0, 1.0),
     }
 
 

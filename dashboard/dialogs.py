@@ -12,10 +12,16 @@ _CLOSE = {"& [aria-label=close]": {"color": "text.primary", "margin": "8px"}}
 """Its own grey can hardly be seen on a dark dialog."""
 
 
-def dialog(title: str, width: Literal["sm", "md", "lg"]) -> pmui.Dialog:
+def dialog(
+    title: str, width: Literal["sm", "md", "lg", "xl"], *, close_on_click: bool = True
+) -> pmui.Dialog:
     """Return an empty dialog that a cross, Escape and a click beside it close."""
     return pmui.Dialog(
-        title=title, close_on_click=True, show_close_button=True, width_option=width, sx=_CLOSE
+        title=title,
+        close_on_click=close_on_click,
+        show_close_button=True,
+        width_option=width,
+        sx=_CLOSE,
     )
 
 

@@ -32,6 +32,7 @@ from .region_marks import RegionMarks
 from .scaling import ScaledMap, scale_map
 from .state import ViewState
 from .theme import palette
+from .underlay import Underlay
 from .view import is_inside
 from .zoomable import Drawn, Screen, ZoomableView
 
@@ -99,6 +100,13 @@ class EnergyMapView(ZoomableView):
             together=self._together,
             fail=self._fail,
         )
+        self.underlay = Underlay(
+            shared,
+            state,
+            screens=lambda: self._screens,
+            together=self._together,
+            fail=self._fail,
+        )
         state.param.watch(
             lambda *_: self._latest.request(), [*MAP_PARAMETERS, "window", "layer", "clip"]
         )
@@ -118,6 +126,11 @@ class EnergyMapView(ZoomableView):
     def title(self) -> str:
         """What is shown, in words."""
         return self._asked.title
+
+    @property
+    def picture(self) -> ScaledMap:
+        """The map shown, with the values of its end colours."""
+        return self._map
 
     def _compute_map(self, asked: Asked) -> ScaledMap:
         return scale_map(self.shared.layer_map(asked), self.state.clip)
@@ -157,6 +170,10 @@ class EnergyMapView(ZoomableView):
 
     def _columns(self, content: ScaledMap, _picture: Picture) -> dict[str, Any]:
         return {"value": [content.values]} if self._is_small else {}
+
+    def _moved(self, name: str, old: Any, new: Any) -> None:
+        super()._moved(name, old, new)
+        self.underlay.refresh()
 
     # --- the plot -----------------------------------------------------------------------
 
@@ -251,6 +268,7 @@ class EnergyMapView(ZoomableView):
         plot.on_event(MouseMove, self._point)
         self._regions.add_to(plot)
         self.drawing.add_to(plot)
+        self.underlay.add_to(plot, screen)
         self._show_palette()  # of the picture, which may have been made for another one
 
     # --- gestures -----------------------------------------------------------------------

@@ -20,10 +20,12 @@ from .element_picker import ElementChooser, ElementPicker
 from .energymap import EnergyMapView
 from .export_dialog import ExportDialog
 from .gallery import Gallery
+from .light_panel import LightPanel
 from .link_button import LinkButton
 from .notice import Notice
 from .peaks_dialog import PeaksDialog
 from .periodic_table import PeriodicTableDialog
+from .photo_dialog import PhotoDialog
 from .positions import MotorPositionsView
 from .region_panel import RegionPanel
 from .regions_dialog import RegionsDialog
@@ -96,6 +98,7 @@ class Explorer(Viewer):
         )
         self.compare = RegionsDialog(self.shared, self.state)
         self.saved = ViewsDialog(self.shared, self.state)
+        self.photo = PhotoDialog(self.shared, self.state, self.energy_map)
 
     # --- controls -----------------------------------------------------------------------
 
@@ -121,6 +124,9 @@ class Explorer(Viewer):
             *self._switches(),
             pmui.Select.from_param(self.state.param.colour_map, size="small", **_WHOLE),
             live(pmui.RangeSlider.from_param(self.state.param.clip, step=0.5, **_WHOLE)),
+            _heading("Object in light"),
+            LightPanel(self.state, self.energy_map.underlay),
+            self.photo.button,
             _heading("Regions"),
             self.regions,
             pn.Row(self.compare.button, self.saved.button, sizing_mode="stretch_width", margin=0),
@@ -250,6 +256,7 @@ class Explorer(Viewer):
             self.export.dialog,
             self.compare.dialog,
             self.saved.dialog,
+            self.photo.dialog,
             sizing_mode="stretch_width",
             margin=0,
         )

@@ -24,6 +24,7 @@ __all__ = [
     "MAX_PROFILE_WIDTH",
     "MAX_REGIONS",
     "MAX_SIGMA",
+    "UNDERLAYS",
     "WINDOW",
     "WORKSPACES",
     "ElementNames",
@@ -38,6 +39,9 @@ COMBINATIONS = ("rgb", "ratio", "scatter", "profile")
 
 WINDOW = "window"
 """What stands for the energy window where an element may stand."""
+
+UNDERLAYS = ("none", "photo", "mosaic")
+"""What may lie under the map: nothing, a photo of the object, the mosaic of camera frames."""
 
 MAX_PROFILE_WIDTH = 51
 """Cells across a profile, at most."""
@@ -345,6 +349,21 @@ class ViewState(param.Parameterized):
         doc="Names of regions without outline and line; names of none are passed over.",
     )
     region = param.String(default="", label="Selected region", doc="Its name; '' for none.")
+
+    underlay = param.Selector(
+        default=UNDERLAYS[0],
+        objects=list(UNDERLAYS),
+        label="Under the map",
+        doc="The object in light, in motor coordinates.",
+    )
+    map_opacity = param.Number(
+        default=0.6,
+        bounds=(0.0, 1.0),
+        step=0.01,
+        label="Opacity of the map",
+        doc="Over what lies under it: 0 shows the object in light, 1 the map. Without anything "
+        "under it the map is opaque.",
+    )
 
     notice = param.String(
         default="",

@@ -21,6 +21,7 @@ DIALOGS = (
     "Compare",
     "Saved views",
     "Energy calibration",
+    "Photo",
 )
 
 
