@@ -22,7 +22,7 @@ def main() -> None:
         browser = launch(playwright)
         with Server([str(scan)], Path(folder) / "log") as server:
             driver = Driver(browser.new_page(viewport={"width": 1280, "height": 800}))
-            driver.open(f"{server.url}?window=6.169~6.612&cell=120~20")
+            driver.open(f"{server.url}?window=6.169~6.612&cell=120~20&elements=Ca~Fe~Cu")
             driver.page.wait_for_timeout(1500)
             driver.page.screenshot(path=PICTURE)
         browser.close()
