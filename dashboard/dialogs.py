@@ -8,7 +8,7 @@ import panel_material_ui as pmui
 
 __all__ = ["dialog", "waiting"]
 
-_CLOSE = {"& [aria-label=close]": {"color": "text.primary", "margin": "8px"}}
+_CLOSE = {"& [aria-label=close]": {"color": "text.primary"}}
 """Its own grey can hardly be seen on a dark dialog."""
 
 
