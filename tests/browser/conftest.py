@@ -18,14 +18,17 @@ from .server import Server
 DATA = Path(__file__).parents[1] / "data"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a browser where there is none, but never in CI."""
-    if find_chromium() or os.environ.get("CI"):
-        return
-    skip = pytest.mark.skip(reason="no Chromium here: apt-get install chromium, or MAXRF_CHROMIUM")
+    """Run one browser at a time; skip where there is none, but never in CI."""
+    marks = [pytest.mark.xdist_group("browser")]
+    if not find_chromium() and not os.environ.get("CI"):
+        reason = "no Chromium here: apt-get install chromium, or MAXRF_CHROMIUM"
+        marks.append(pytest.mark.skip(reason=reason))
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(skip)
+            for mark in marks:
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

@@ -46,15 +46,9 @@ def test_an_element_and_a_region_are_undone_and_done_again(driver: Driver, serve
 def test_a_dragged_window_is_one_step(page: Driver) -> None:
     """However many windows it passed through."""
     before = page.window()
-    place = page.place("spectrum")
-    middle = place["top"] + place["height"] / 2
-    start, end = (page.to_page("spectrum", at, place["y"][1] / 2)[0] for at in (before[0], 4.0))
-    page.page.mouse.move(start, middle)
-    page.page.mouse.down()
-    page.page.mouse.move((start + end) / 2, middle, steps=6)
-    page.page.mouse.move(end, middle, steps=6)
-    page.page.mouse.up()
-    page.until(lambda: page.window()[0] < 5.0)
+    start = page.to_page("spectrum", sum(before) / 2, page.place("spectrum")["y"][1] / 2)
+    page.drag(start, (start[0] - 60, start[1]))
+    page.until(lambda: page.window()[0] < before[0] - 0.1)
     page.page.get_by_role("button", name="Undo", exact=True).click()
     page.until(lambda: page.window() == pytest.approx(before, abs=1e-3))
 
