@@ -18,17 +18,14 @@ from .server import Server
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run one browser at a time; skip where there is none, but never in CI."""
-    marks = [pytest.mark.xdist_group("browser")]
-    if not find_chromium() and not os.environ.get("CI"):
-        reason = "no Chromium here: apt-get install chromium, or MAXRF_CHROMIUM"
-        marks.append(pytest.mark.skip(reason=reason))
+    """Skip what needs a browser where there is none, but never in CI."""
+    if find_chromium() or os.environ.get("CI"):
+        return
+    skip = pytest.mark.skip(reason="no Chromium here: apt-get install chromium, or MAXRF_CHROMIUM")
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            for mark in marks:
-                item.add_marker(mark)
+            item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
