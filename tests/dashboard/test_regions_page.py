@@ -268,7 +268,7 @@ def test_a_threshold_has_the_cells_of_the_map_that_is_shown(explorer: Explorer) 
     found = mask_of(explorer.shared, explorer.state.regions[0], how)
     np.testing.assert_array_equal(found, expected)
     assert 0 < expected.sum() < expected.size
-    picture = visitor.source("map", "ImageRGBA").data
+    picture = visitor.source("map", "ImageRGBA", 1).data  # the first is the photo
     rim = np.asarray(picture["image"][0]) != 0
     assert rim.any()
     assert not rim[~expected].any()
@@ -654,7 +654,7 @@ def test_a_view_that_begins_with_regions_draws_them_once_the_page_is_there(
 
         async with served(build) as session:
             await until(lambda: len(region_lines(session)) == 2)
-            await until(lambda: len(session.source("map", "ImageRGBA").data["image"]) == 1)
+            await until(lambda: len(session.source("map", "ImageRGBA", 1).data["image"]) == 1)
             assert legend(session)[4] == "Robe · 36 cells"
             assert outlines(session, "map")["name"] == ["Robe"]
 
