@@ -67,7 +67,7 @@ def test_every_dialog_can_be_read_and_named(driver: Driver, server: Server, pape
         dialog.wait_for()
         dialog.get_by_role("progressbar").wait_for(state="detached")
         assert (name, complaints(driver)) == (name, [])
-        page.keyboard.press("Escape")
+        dialog.get_by_role("button", name="close", exact=True).click()
         dialog.wait_for(state="detached")
 
 
