@@ -148,33 +148,18 @@ class CombinedMap(OnDemand, ZoomableView):
 
     def element(self) -> hv.Overlay:
         """Return the picture and the mark of what is picked."""
-        picture = self._first_picture()
-        left, bottom, right, top = picture.bounds
-        levels = np.zeros((1, 1), dtype=np.uint8)  # what it shows comes when it is equipped
-        image = hv.Image(levels, bounds=(left, bottom, right, top), vdims=["image"]).opts(
-            cmap=self._palette(),
-            clim=(1, 255),
-            clipping_colors={"min": "#00000000", "NaN": "#00000000"},
-            tools=[],
-            hooks=[self._keep("colours", "color_mapper")],
-        )
-
-        def equip(view: CombinedMap, plot: Any) -> None:
-            view._equip(plot.state)
-
-        left, bottom, right, top = self.seen
-        return (image * self._marker()).opts(
-            xlabel="x (motor steps)",
-            ylabel="y (motor steps)",
-            xlim=(left, right),
-            ylim=(bottom, top),
+        image = {
+            "cmap": self._palette(),
+            "clim": (1, 255),
+            "clipping_colors": {"min": "#00000000", "NaN": "#00000000"},
+            "hooks": [self._keep("colours", "color_mapper")],
+        }
+        return self._plane(
+            np.zeros((1, 1), dtype=np.uint8),  # what it shows comes when it is equipped
+            self._first_picture().bounds,
+            image=image,
             title=self.title,
-            responsive=True,
-            default_tools=["save"],
-            tools=["pan", "wheel_zoom", "reset"],
-            active_tools=["pan", "wheel_zoom"],
             fontsize={"title": "10pt"},
-            hooks=[self._hook(equip)],
         )
 
     def _equip(self, plot: figure) -> None:

@@ -180,33 +180,18 @@ class EnergyMapView(ZoomableView):
     def element(self) -> hv.Overlay:
         """Return the map as an 8-bit image, and the mark of what is picked."""
         picture = self._first_picture()
-        # HoloViews keeps row 0 of an image at the top, a scan at the bottom.
-        left, bottom, right, top = picture.bounds
-        image = hv.Image(picture.levels[::-1], bounds=(left, bottom, right, top), vdims=["image"])
-        image = image.opts(
-            cmap=palette(self.state.colour_map),
-            clim=(1, 255),
-            clipping_colors={"min": "#00000000", "NaN": "#00000000"},
-            tools=[],
-            hooks=[self._keep("colours", "color_mapper")],
-        )
-
-        def equip(view: EnergyMapView, plot: Any) -> None:
-            view._equip(plot.state)
-
-        left, bottom, right, top = self.seen
-        return (image * self._marker()).opts(
-            xlabel="x (motor steps)",
-            ylabel="y (motor steps)",
-            xlim=(left, right),
-            ylim=(bottom, top),
+        image = {
+            "cmap": palette(self.state.colour_map),
+            "clim": (1, 255),
+            "clipping_colors": {"min": "#00000000", "NaN": "#00000000"},
+            "hooks": [self._keep("colours", "color_mapper")],
+        }
+        return self._plane(
+            picture.levels,
+            picture.bounds,
+            image=image,
             title=self.title,
-            responsive=True,
-            default_tools=["save"],
-            tools=["pan", "wheel_zoom", "reset"],
-            active_tools=["pan", "wheel_zoom"],
             fontsize={"title": "10pt"},
-            hooks=[self._hook(equip)],
         )
 
     def _hover(self, answer: ColumnDataSource, renderers: list[GlyphRenderer]) -> HoverTool:

@@ -15,6 +15,7 @@ from maxrf_core import Scan
 
 from .calibration_dialog import CalibrationDialog
 from .combine import Combine
+from .combine_choosers import framed
 from .data import SharedScan, shared_scan
 from .element_picker import ElementChooser, ElementPicker
 from .energymap import EnergyMapView
@@ -264,8 +265,8 @@ class Explorer(Viewer):
     def _explore(self) -> pn.Column:
         """Return the three views, two columns wide where there is room."""
         maps = pn.Column(
-            _framed(_stacked(self._positions_bar(), self.positions), MAP_HEIGHT),
-            _framed(self.energy_map, MAP_HEIGHT),
+            framed(_stacked(self._positions_bar(), self.positions), MAP_HEIGHT),
+            framed(self.energy_map, MAP_HEIGHT),
             sizing_mode="stretch_width",
             styles={
                 "display": "grid",
@@ -274,7 +275,7 @@ class Explorer(Viewer):
             },
             margin=0,
         )
-        below = _framed(_stacked(self.spectrum_controls(), self.spectrum), SPECTRUM_HEIGHT)
+        below = framed(_stacked(self.spectrum_controls(), self.spectrum), SPECTRUM_HEIGHT)
         return pn.Column(
             maps,
             below,
@@ -343,18 +344,3 @@ def _heading(text: str) -> pn.viewable.Viewable:
 
 def _stacked(bar: pn.viewable.Viewable, view: Viewer) -> pn.Column:
     return pn.Column(bar, view, sizing_mode="stretch_both", margin=0)
-
-
-def _framed(content: pn.viewable.Viewable | Viewer, height: str) -> pn.Column:
-    """Return a view in a frame of a height that follows the window's."""
-    return pn.Column(
-        content,
-        sizing_mode="stretch_width",
-        margin=0,
-        styles={
-            "height": height,
-            "overflow": "hidden",
-            "border": "1px solid var(--mui-palette-divider, #ddd)",
-            "border-radius": "6px",
-        },
-    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Generic, TypeVar
 
 import panel as pn
 from bokeh.document import Document
 from bokeh.document.locking import without_document_lock
+
+from .latest import shown_in
 
 __all__ = ["Batch"]
 
@@ -18,9 +20,6 @@ Result = TypeVar("Result")
 
 _AT_ONCE = 2
 """Threads that a visitor's results are computed in: while one reads, the other multiplies."""
-
-_CLOSED_S = 1.0
-"""How often is looked whether a page was closed meanwhile."""
 
 
 class Batch(Generic[Key, Result]):
@@ -84,6 +83,10 @@ class Batch(Generic[Key, Result]):
         else:
             self._show(key, result)
 
+    def _finish_newest(self, request: object, key: Key, outcome: tuple) -> None:
+        if request is self._request:  # else it was overtaken
+            self._finish(key, *outcome)
+
     def _work(self, document: Document) -> Callable[[], object]:
         @without_document_lock
         async def work() -> None:
@@ -91,29 +94,10 @@ class Batch(Generic[Key, Result]):
                 while self._waiting:
                     request, key = self._request, self._waiting.pop(0)
                     outcome = await asyncio.to_thread(self._attempt, key)
-                    if not await self._shown(document, request, key, outcome):
+                    draw = partial(self._finish_newest, request, key, outcome)
+                    if not await shown_in(document, draw):
                         return
             finally:
                 self._workers -= 1
 
         return work
-
-    async def _shown(self, document: Document, request: object, key: Key, outcome: tuple) -> bool:
-        """Draw a result unless it was overtaken; return whether somebody still looks at it."""
-        over = asyncio.Event()
-
-        def show() -> None:
-            try:
-                if request is self._request:
-                    self._finish(key, *outcome)
-            finally:
-                over.set()
-
-        if document.session_context is not None:
-            document.add_next_tick_callback(show)
-        while not over.is_set():
-            if document.session_context is None:
-                return False  # the page was closed, and what it had in mind with it
-            with suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), _CLOSED_S)
-        return True

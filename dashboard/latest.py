@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Generic, TypeVar
 
 import panel as pn
@@ -13,12 +14,32 @@ from bokeh.document.locking import without_document_lock
 
 from .tuning import LIVE_DEBOUNCE_MS
 
-__all__ = ["Latest", "Settled"]
+__all__ = ["Latest", "Settled", "shown_in"]
 
 Result = TypeVar("Result")
 
 _CLOSED_S = 1.0
 """How often is looked whether a page was closed meanwhile."""
+
+
+async def shown_in(document: Document, draw: Callable[[], None]) -> bool:
+    """Draw with a document's lock; return whether somebody still looks at it."""
+    shown = asyncio.Event()
+
+    def show() -> None:
+        try:
+            draw()
+        finally:
+            shown.set()
+
+    if document.session_context is not None:
+        document.add_next_tick_callback(show)
+    while not shown.is_set():
+        if document.session_context is None:
+            return False  # the page was closed, and what it had in mind with it
+        with suppress(TimeoutError):
+            await asyncio.wait_for(shown.wait(), _CLOSED_S)
+    return True
 
 
 class Latest(Generic[Result]):
@@ -77,25 +98,6 @@ class Latest(Generic[Result]):
         else:
             self._show(result)
 
-    async def _finished(self, document: Document, outcome: tuple) -> bool:
-        """Draw a result with the document's lock; return whether somebody still looks at it."""
-        shown = asyncio.Event()
-
-        def show() -> None:
-            try:
-                self._finish(*outcome)
-            finally:
-                shown.set()
-
-        if document.session_context is not None:
-            document.add_next_tick_callback(show)
-        while not shown.is_set():
-            if document.session_context is None:
-                return False  # the page was closed, and what it had in mind with it
-            with suppress(TimeoutError):
-                await asyncio.wait_for(shown.wait(), _CLOSED_S)
-        return True
-
     def _loop(self, document: Document) -> Callable[[], object]:
         @without_document_lock
         async def run() -> None:
@@ -105,7 +107,7 @@ class Latest(Generic[Result]):
                     outcome = await asyncio.to_thread(self._attempt)
                     if self._ready is not None:
                         await self._ready(document)
-                    if not await self._finished(document, outcome):
+                    if not await shown_in(document, partial(self._finish, *outcome)):
                         return
             finally:
                 self._running = False

@@ -94,31 +94,12 @@ class MotorPositionsView(ZoomableView):
     def element(self) -> hv.Overlay:
         """Return the positions as an 8-bit image, and the mark of what is picked."""
         picture = self._first_picture()
-        left, bottom, right, top = picture.bounds
-        # HoloViews keeps row 0 of an image at the top.
-        image = hv.Image(picture.levels[::-1], bounds=(left, bottom, right, top), vdims=["image"])
-        image = image.opts(
-            cmap=POSITION_COLOURS,
-            clim=(0.5, len(POSITION_COLOURS) + 0.5),
-            clipping_colors={"min": "#00000000"},
-            tools=[],
-        )
-
-        def equip(view: MotorPositionsView, plot: Any) -> None:
-            view._equip(plot.state)
-
-        left, bottom, right, top = self.seen
-        return (image * self._marker()).opts(
-            xlabel="x (motor steps)",
-            ylabel="y (motor steps)",
-            xlim=(left, right),
-            ylim=(bottom, top),
-            responsive=True,
-            default_tools=["save"],
-            tools=["pan", "wheel_zoom", "reset"],
-            active_tools=["pan", "wheel_zoom"],
-            hooks=[self._hook(equip)],
-        )
+        image = {
+            "cmap": POSITION_COLOURS,
+            "clim": (0.5, len(POSITION_COLOURS) + 0.5),
+            "clipping_colors": {"min": "#00000000"},
+        }
+        return self._plane(picture.levels, picture.bounds, image=image)
 
     def _equip(self, plot: figure) -> None:
         if plot in self._each("figure"):

@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import holoviews as hv
 import numpy as np
+import numpy.typing as npt
 import panel as pn
 from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.document import Document
@@ -179,6 +181,49 @@ class ZoomableView(MarkedView):
         """What the state asks for, not fitted to any frame: left, bottom, right, top."""
         seen = self._zoom.seen
         return self.home if seen is None else (seen[0], seen[2], seen[1], seen[3])
+
+    def _equip(self, plot: figure) -> None:
+        """Add tools and marks to a plot when it is made."""
+        raise NotImplementedError
+
+    def _plane(
+        self,
+        levels: npt.NDArray[np.uint8],
+        bounds: Bounds,
+        *,
+        image: dict[str, Any],
+        **options: Any,
+    ) -> hv.Overlay:
+        """Return an 8-bit picture in motor coordinates, and the mark of what is picked.
+
+        Parameters
+        ----------
+        levels : (h, w) uint8
+            The picture, row 0 at the bottom.
+        bounds : tuple of float
+            Its left, bottom, right and top edges in motor steps.
+        image, **options
+            Further options of the picture, and of the plot.
+        """
+
+        def equip(view: ZoomableView, plot: Any) -> None:
+            view._equip(plot.state)
+
+        left, bottom, right, top = self.seen
+        # HoloViews keeps row 0 of an image at the top.
+        picture = hv.Image(levels[::-1], bounds=tuple(bounds), vdims=["image"])
+        return (picture.opts(tools=[], **image) * self._marker()).opts(
+            xlabel="x (motor steps)",
+            ylabel="y (motor steps)",
+            xlim=(left, right),
+            ylim=(bottom, top),
+            responsive=True,
+            default_tools=["save"],
+            tools=["pan", "wheel_zoom", "reset"],
+            active_tools=["pan", "wheel_zoom"],
+            hooks=[self._hook(equip)],
+            **options,
+        )
 
     # --- screens ------------------------------------------------------------------------
 

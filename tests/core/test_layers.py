@@ -85,7 +85,6 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "layers",
         ),
         (
-            "gallery_work",
             "once",
             "pair_table",
             "pixels",
@@ -99,7 +98,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ),
         ("region_panel_script", "region_text", "view_tools_script", "views_script"),
         ("cloud", "element_lines", "element_marks", "gallery_grid", "jobs", "latest", "notice"),
-        ("scaling",),
+        ("gallery_work", "scaling"),
         ("conversion_card", "data", "state"),
         (
             "asked",
