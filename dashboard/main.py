@@ -10,8 +10,9 @@ import sys
 import panel as pn
 
 from dashboard.page import failure_page, page_for, visitor_query
-from dashboard.tuning import tune
+from dashboard.tuning import spare_modules, tune
 
+spare_modules()
 tune()
 pn.extension(notifications=True, reconnect=True)
 try:

@@ -6,6 +6,7 @@ Some are private names. They are all here, and each has a test in
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ __all__ = [
     "before_connecting",
     "live",
     "quick_zoom",
+    "spare_modules",
     "tune",
     "without_busy_bar",
 ]
@@ -51,6 +53,17 @@ def tune() -> None:
     if not hasattr(WSHandler.open, "maxrf_no_delay"):
         WSHandler.open = _without_delay(WSHandler.open)
     logging.getLogger("asyncio").addFilter(_is_no_farewell)  # the same one is added once
+
+
+def spare_modules() -> None:
+    """Keep what was imported out of the collector's rounds, once a process.
+
+    Panel collects garbage on the event loop after visitors have left, and everybody else waits
+    meanwhile: 0.15 s of it went over 340,000 objects of modules, which never become garbage.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 def _is_no_farewell(record: logging.LogRecord) -> bool:

@@ -82,6 +82,17 @@ _PROBE = """
       title: plot.title.text,
     };
   };
+  probe.hits = (name, x, y) => {
+    const {el} = Bokeh.index.find_one(probe.plot(name));
+    let hit = document.elementFromPoint(x, y);
+    while (hit?.shadowRoot) {
+      const inner = hit.shadowRoot.elementFromPoint(x, y);
+      if (!inner || inner === hit) break;
+      hit = inner;
+    }
+    while (hit && hit !== el) hit = hit.parentNode ?? hit.host;
+    return hit === el;
+  };
   const fingerprint = ({data}) => {
     const values = "image" in data ? data.image[0] : data.counts;
     let sum = (data.x ? data.x[0] : 0) + (data.dw ? data.dw[0] : 0);
@@ -164,6 +175,14 @@ _WIRE = """
       });
     }
   };
+  const name = (node) => node.className?.baseVal ?? (node.className || node.id || node.tagName);
+  wire.clicks = [];
+  for (const kind of ["pointerdown", "pointerup", "click"])
+    window.addEventListener(kind, (event) => {
+      const hit = event.composedPath().slice(0, 3).map(name).join(" in ");
+      wire.clicks.push(`${kind} at ${event.clientX}, ${event.clientY} on ${hit}`);
+      wire.clicks.splice(0, wire.clicks.length - 12);
+    }, true);
   const poll = setInterval(() => {
     const plots = (window.Bokeh?.documents ?? []).flatMap((doc) => [...doc._all_models.values()])
       .filter((model) => model.type === "Figure");
@@ -178,7 +197,7 @@ _WIRE = """
   }, 10);
 })();
 """
-"""Counts what comes over the websocket, and notes when the three plots are first painted."""
+"""Counts what comes over the websocket, notes what the mouse hits and when plots are painted."""
 
 
 def find_chromium() -> str | None:
@@ -312,8 +331,9 @@ class Driver:
             if what():
                 return
             self.page.wait_for_timeout(50)
-        message = f"still not so after {timeout_ms} ms; the page complained of {self.complaints}"
-        raise AssertionError(message)
+        clicks = self.page.evaluate("() => window.wire.clicks")
+        message = f"still not so after {timeout_ms} ms at {self.page.url}; clicks: {clicks}; "
+        raise AssertionError(message + f"the page complained of {self.complaints}")
 
     # --- what is shown ------------------------------------------------------------------
 
@@ -404,7 +424,13 @@ class Driver:
         )
 
     def tap(self, plot: str, x: float, y: float) -> None:
-        """Click a place in a plot."""
+        """Click a place in a plot, once nothing lies over it."""
+
+        def hits() -> bool:
+            at = self.to_page(plot, x, y)
+            return self.page.evaluate("([name, at]) => window.probe.hits(name, ...at)", [plot, at])
+
+        self.until(hits)
         self.page.mouse.click(*self.to_page(plot, x, y))
 
     def drag(

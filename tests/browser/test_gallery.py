@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, Position
 
 from dashboard.data import SharedScan
 from dashboard.layers import Asked
@@ -110,11 +110,18 @@ class GalleryPage:
         )
         return np.array(found[1], dtype=np.uint8).reshape(found[0])[..., :3]
 
-    def place(self, name: str, share_x: float, share_y: float) -> tuple[float, float]:
-        """Return the pixel of the page at a share of a map's width and height."""
-        self.frame(name).scroll_into_view_if_needed()
+    def within(self, name: str, share_x: float, share_y: float) -> Position:
+        """Return where in a map a share of its width and height is, in pixels."""
         box = self.frame(name).bounding_box()
-        return box["x"] + share_x * box["width"], box["y"] + share_y * box["height"]
+        return {"x": share_x * box["width"], "y": share_y * box["height"]}
+
+    def point(self, name: str, share_x: float, share_y: float) -> None:
+        """Move the mouse over a map, once it stands still and nothing lies over it."""
+        self.frame(name).hover(position=self.within(name, share_x, share_y))
+
+    def tap(self, name: str, share_x: float, share_y: float) -> None:
+        """Click a place in a map, once it stands still and nothing lies over it."""
+        self.frame(name).click(position=self.within(name, share_x, share_y))
 
     def told(self, name: str) -> str:
         """Return what a map tells of the cell under the pointer."""
@@ -211,7 +218,7 @@ def test_a_zoom_is_everybodys(opened: GalleryPage, shared: SharedScan) -> None:
         wanted = codes[cells_of[name][rows, columns].astype(int) - 1]
         return len(x) > 50 and bool((screen[y, x] == wanted).all())
 
-    opened.page.mouse.move(*opened.place("Cu Ka", *at))
+    opened.point("Cu Ka", *at)
     opened.page.keyboard.down("Control")
     for _ in range(5):
         opened.page.mouse.wheel(0, -120)
@@ -227,7 +234,7 @@ def test_the_wheel_alone_scrolls_the_page(gallery: GalleryPage, url: str) -> Non
     """Below 24 maps there is more to see."""
     gallery.open(f"{url}&view=gallery&elements=Fe~Cu~Pb~Ca~K~S~Mn~Zn~Hg~Ti~Cr~Ni", (900, 500))
     before = gallery.frame("Fe Ka").bounding_box()["y"]
-    gallery.page.mouse.move(*gallery.place("Fe Ka", 0.5, 0.5))
+    gallery.point("Fe Ka", 0.5, 0.5)
     gallery.page.mouse.wheel(0, 200)
     gallery.driver.until(lambda: gallery.frame("Fe Ka").bounding_box()["y"] < before - 100)
     out = gallery.page.get_by_role("button", name="Zoom out")
@@ -241,7 +248,7 @@ def test_the_pointer_is_in_all_maps_with_what_they_show_there(
     opened: GalleryPage, shared: SharedScan
 ) -> None:
     """A crosshair at one place of the object, and each map's counts there with their error."""
-    opened.page.mouse.move(*opened.place("Cu Ka", 0.31, 0.4))
+    opened.point("Cu Ka", 0.31, 0.4)
     opened.driver.until(lambda: "±" in opened.told("Pb La"))
     column, row = int(0.31 * SHAPE[1]), int((1 - 0.4) * SHAPE[0])
     for name in opened.names():
@@ -260,7 +267,7 @@ def test_the_pointer_is_in_all_maps_with_what_they_show_there(
 
 def test_a_tap_picks_its_cell_and_all_maps_mark_it(opened: GalleryPage) -> None:
     """The address holds it, the mark stands in each map, the spectrum is the cell's."""
-    opened.page.mouse.click(*opened.place("Pb La", 0.62, 0.3))
+    opened.tap("Pb La", 0.62, 0.3)
     column, row = int(0.62 * SHAPE[1]), int((1 - 0.3) * SHAPE[0])
     opened.driver.until(lambda: f"cell={row}~{column}" in opened.page.url)
     for name in opened.names():
@@ -285,7 +292,7 @@ def test_a_tap_picks_its_cell_and_all_maps_mark_it(opened: GalleryPage) -> None:
 def test_a_map_is_opened_in_the_explorer(opened: GalleryPage, shared: SharedScan, way: str) -> None:
     """Its window is the window then; back in the gallery nothing is lost."""
     if way == "double click":
-        opened.page.mouse.dblclick(*opened.place("Pb La", 0.5, 0.5))
+        opened.frame("Pb La").dblclick()
     elif way == "button":
         opened.page.get_by_role("button", name="Open Pb Lα in the explorer").click()
     else:
@@ -303,7 +310,7 @@ def test_a_map_is_opened_in_the_explorer(opened: GalleryPage, shared: SharedScan
 
 def test_keys_move_the_pointer_pick_and_zoom(opened: GalleryPage) -> None:
     """All that a mouse can do, from the mark on."""
-    opened.page.mouse.click(*opened.place("Fe Ka", 0.5, 0.5))
+    opened.tap("Fe Ka", 0.5, 0.5)
     opened.page.mouse.move(5, 5)
     opened.driver.until(lambda: "cell=33~30" in opened.page.url)
     frame = opened.frame("Fe Ka")

@@ -30,6 +30,7 @@ from dashboard.tuning import (
     before_connecting,
     live,
     quick_zoom,
+    spare_modules,
     tune,
     without_busy_bar,
 )
@@ -264,3 +265,23 @@ def test_a_closed_tab_is_no_error_in_the_log(
     asyncio.run(scenario())
     told = [record for record in caplog.records if "never retrieved" in record.message]
     assert bool(told) is is_told
+
+
+def test_modules_are_set_aside_once_and_what_visitors_leave_is_not() -> None:
+    """A later visitor's objects are collected, and another call does not spare them."""
+
+    class Visit:
+        def __init__(self) -> None:
+            self.itself = self
+
+    try:
+        spare_modules()
+        spared = gc.get_freeze_count()
+        assert spared > 100_000
+        left = weakref.ref(Visit())
+        spare_modules()
+        gc.collect()
+        assert left() is None
+        assert gc.get_freeze_count() <= spared
+    finally:
+        gc.unfreeze()
