@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import weakref
 from collections import deque
@@ -19,7 +20,7 @@ from maxrf_core.calibration import CalibrationCheck, check_calibration
 from maxrf_core.location import is_url
 from maxrf_core.resolution import REFERENCE_KEV, Resolution, fit_resolution
 from maxrf_core.schema import CHANNELS_PER_GROUP
-from maxrf_core.sidecar import sidecar_path
+from maxrf_core.sidecar import read_sidecar
 from maxrf_core.smoothing import sigma_to_fwhm, smooth_spectra
 from maxrf_core.thinning import MAX_SPECTRA, SigmaSuggestion, suggest_sigma
 
@@ -362,8 +363,12 @@ def _identity(location: Path | str) -> tuple[str | int, ...]:
         status = path.stat()
     except OSError:
         return (str(path),)  # opening it says what is wrong
+    return str(path.resolve()), status.st_mtime_ns, status.st_size, _calibration_of(path)
+
+
+def _calibration_of(path: Path) -> str:
+    """Return the calibration beside a file: all that is opened with it, of what is kept there."""
     try:
-        beside = sidecar_path(path).stat().st_mtime_ns
-    except OSError:
-        beside = 0
-    return str(path.resolve()), status.st_mtime_ns, status.st_size, beside
+        return json.dumps(read_sidecar(path).get("calibration"))
+    except ParameterError as error:
+        return str(error)  # opening the scan says so

@@ -149,6 +149,7 @@ def export_options(
     sigma = state.sigma if state.smooth_map else 0.0
     seen = {
         "method": state.method,
+        "lag": shared.lag_corrected(state.correct_lag),
         "sigma": shared.smoothing(sigma, follow_resolution=state.follow_resolution),
         "background": state.background,
         "per_second": state.per_second,
@@ -158,5 +159,5 @@ def export_options(
         **choice.options(shared, state),
     }
     if choice.name == "spectrum":
-        del seen["method"]  # the whole scan's is not interpolated
+        del seen["method"], seen["lag"]  # the whole scan's is not interpolated
     return {"kind": kind.name} | {key: seen[key] for key in seen if key in kind.options}

@@ -24,7 +24,7 @@ from maxrf_core import Grid, MaxrfError, ParameterError
 from maxrf_core.demo import demo_paths
 from maxrf_core.location import is_url
 
-from .accessible_names import NAME_THE_NAMELESS
+from .accessibility import ACCESSIBLE
 from .address import decode, encode, read_query, shortened
 from .address_bar import ON_READY, address_bar
 from .catalogue import Catalogue, Entry, catalogue
@@ -403,7 +403,7 @@ class ScanPage:
     # --- the address --------------------------------------------------------------------
 
     def _listen_to_address(self) -> None:
-        for code in (ON_READY, NAME_THE_NAMELESS):
+        for code in (ON_READY, ACCESSIBLE):
             pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
         if pn.state.location is None:
             return

@@ -126,12 +126,22 @@ export function render({model}) {
     else if (key === "0") send({zoom: 0});
   };
   document.addEventListener("keydown", act);
+  const leave = (event) => {  // a dialog that a click beside it leaves open swallows Escape, too
+    if (event.key !== "Escape") return;
+    const path = event.composedPath().filter((node) => node.matches);
+    const uppermost = path.find((node) => node.matches(".MuiDialog-root, .MuiPopover-root"));
+    const is_list = path[0].getAttribute("aria-expanded") === "true";
+    if (!is_list && uppermost?.matches(".MuiDialog-root"))
+      uppermost.querySelector("[aria-label=close]")?.click();
+  };
+  document.addEventListener("keydown", leave, true);
 
   const show = () => { undo.disabled = !model.can_undo; redo.disabled = !model.can_redo; };
   model.on(["can_undo", "can_redo"], show);
   model.on("remove", () => {
     clearInterval(timer);
     document.removeEventListener("keydown", act);
+    document.removeEventListener("keydown", leave, true);
     document.removeEventListener("fullscreenchange", left);
   });
   show();

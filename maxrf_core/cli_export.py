@@ -43,7 +43,7 @@ example:
     )
 )
 
-_LATER = ("kind", "method", "sigma", "energies", "binning", "orientation", "background")
+_LATER = ("kind", "method", "lag", "sigma", "energies", "binning", "orientation", "background")
 _LATER += ("per_second", "errors", "mm_per_step", "colour_map", "clip", "beam_kev", "crono")
 """Options that are handed on as they are, when given."""
 
@@ -58,6 +58,13 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("selected", "nearest", "linear", "kriging"),
         help="interpolation of maps and cubes (default: the one that the scan was converted with)",
+    )
+    add(
+        "--lag",
+        metavar="PERIODS",
+        type=float,
+        help="by how many spectra the exposures are later than their positions: corrected in maps "
+        "and cubes; 0 corrects nothing (default: as converted)",
     )
     add("--sigma", metavar="CHANNELS", type=float, help="Gaussian smoothing (default: none)")
     add(

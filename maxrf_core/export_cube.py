@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ConversionCancelled, ParameterError
+from .interpolation import Operator
 from .progress import Progress
 from .scan import Scan, Sigma
 
-__all__ = ["CubePart", "Report", "channel_bins", "cube_part", "energy_polynomial"]
+__all__ = ["CubePart", "Report", "channel_bins", "cube_part", "energy_polynomial", "method_told"]
 
 _CHANNEL_TOLERANCE = 0.01
 """Channels by which a polynomial may miss the energies; float32 energies round to 0.0003."""
@@ -121,6 +122,13 @@ def channel_bins(
     return part, means.astype(np.float32)
 
 
+def method_told(method: str, lag: float) -> str:
+    """Return in words how a grid was interpolated."""
+    # The vendor's choice of spectra stays as it is.
+    corrected = f", lag of {lag:g} periods corrected" if lag and method != "selected" else ""
+    return f"method {method}{corrected}"
+
+
 @dataclass(frozen=True)
 class CubePart:
     """The cube, or some channels of it, in the order in which it is stored.
@@ -131,6 +139,8 @@ class CubePart:
         The scan.
     method : str
         Interpolation method.
+    lag : float
+        Lag corrected for, in periods; see `Scan.operator`.
     sigma : float or (c,) float
         Gaussian smoothing in channels.
     channels : slice
@@ -143,6 +153,7 @@ class CubePart:
 
     scan: Scan
     method: str
+    lag: float
     sigma: Sigma
     channels: slice
     energies: npt.NDArray[np.float32]
@@ -168,14 +179,18 @@ class CubePart:
         """Live time of each cell in seconds, (h, w), NaN without a datum; None if not known."""
         if self.scan.live_times is None:
             return None
-        return self.turned(self.scan.operator(self.method).apply(self.scan.live_times))
+        return self.turned(self._operator.apply(self.scan.live_times))
 
     @cached_property
     def whole(self) -> bool:
         """Whether each cell holds whole counts: those of one spectrum, not smoothed."""
-        matrix = self.scan.operator(self.method).matrix
+        matrix = self._operator.matrix
         alone = bool(np.all(np.diff(matrix.indptr) <= 1) and np.all(matrix.data == 1))
         return alone and not np.any(self.sigma)
+
+    @property
+    def _operator(self) -> Operator:
+        return self.scan.operator(self.method, lag=self.lag)
 
     def turned(self, values: npt.NDArray) -> npt.NDArray:
         """Return rows of the grid in the order in which they are stored."""
@@ -186,8 +201,9 @@ class CubePart:
         sigma = self.sigma if np.ndim(self.sigma) == 0 else "of each channel's own"
         order = "largest" if self.image else "smallest"
         return (
-            f"Counts of {self.scan.name} interpolated to a regular grid, method {self.method}, "
-            f"smoothed with sigma {sigma} channels; row 0 has the {order} y; NaN: no datum."
+            f"Counts of {self.scan.name} interpolated to a regular grid, "
+            f"{method_told(self.method, self.lag)}, smoothed with sigma {sigma} channels; "
+            f"row 0 has the {order} y; NaN: no datum."
         )
 
     def blocks(self, report: Report) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
@@ -200,7 +216,7 @@ class CubePart:
         counts : (rows, w, k) float32
             Counts; NaN in cells without a datum.
         """
-        cube = self.scan.cube(method=self.method, sigma=self.sigma)
+        cube = self.scan.cube(method=self.method, sigma=self.sigma, lag=self.lag)
         height, width, bins = self.shape
         numbers = range(cube.numblocks[0])
         done = 0
@@ -220,6 +236,7 @@ def cube_part(
     scan: Scan,
     *,
     method: str | None = None,
+    lag: float | None = None,
     sigma: Sigma = 0,
     energies: tuple[float, float] | None = None,
     binning: int = 1,
@@ -231,7 +248,7 @@ def cube_part(
     ----------
     scan : Scan
         The scan.
-    method, sigma : optional
+    method, lag, sigma : optional
         As in `Scan.cube`.
     energies, binning : optional
         As in `channel_bins`.
@@ -244,5 +261,6 @@ def cube_part(
         If an option has no meaning.
     """
     channels, kev = channel_bins(scan, energies, binning)
-    name = scan.operator(method).method
-    return CubePart(scan, name, sigma, channels, kev, image)
+    name = scan.operator(method, lag=lag).method
+    lag = scan.lag_corrected if lag is None else lag
+    return CubePart(scan, name, lag, sigma, channels, kev, image)

@@ -10,9 +10,9 @@ from .errors import ParameterError
 
 __all__ = ["EXPORT_KINDS", "ExportKind", "export_kind"]
 
-_CUBE = frozenset({"method", "sigma", "energies", "binning", "orientation"})
+_CUBE = frozenset({"method", "lag", "sigma", "energies", "binning", "orientation"})
 _MAPS = frozenset(
-    {"method", "sigma", "windows", "background", "per_second", "errors", "orientation"}
+    {"method", "lag", "sigma", "windows", "background", "per_second", "errors", "orientation"}
 )
 _HDF5 = (".h5", ".nxs", ".hdf5")
 
@@ -70,7 +70,7 @@ EXPORT_KINDS = (
         "spectra",
         (".csv",),
         "Spectra, a table with errors",
-        frozenset({"method", "sigma", "regions"}),
+        frozenset({"method", "lag", "sigma", "regions"}),
     ),
 )
 """All kinds. A suffix that several have stands for the first of them."""

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .crono import Roi
 from .errors import ParameterError
-from .export_cube import Report
+from .export_cube import Report, method_told
 from .scan import Scan, Sigma
 
 __all__ = [
@@ -72,6 +72,8 @@ class MapSet:
         The windows.
     method : str
         Interpolation method.
+    lag : float
+        Lag corrected for, in periods; see `Scan.operator`.
     sigma : float or (c,) float
         Gaussian smoothing in channels.
     background : str
@@ -87,6 +89,7 @@ class MapSet:
     scan: Scan
     windows: tuple[Roi, ...]
     method: str
+    lag: float
     sigma: Sigma = 0
     background: str = "none"
     per_second: bool = False
@@ -111,7 +114,7 @@ class MapSet:
         smoothed = "smoothed with each channel's own sigma"
         if np.ndim(self.sigma) == 0:
             smoothed = f"sigma {self.sigma:g} channels" if self.sigma else "not smoothed"
-        return f"method {self.method}, {smoothed}, background {self.background}"
+        return f"{method_told(self.method, self.lag)}, {smoothed}, background {self.background}"
 
     def describe(self, layer: Layer) -> str:
         """Return in a sentence or two what an image is."""
@@ -134,6 +137,7 @@ class MapSet:
                 layer.low_kev,
                 layer.high_kev,
                 method=self.method,
+                lag=self.lag,
                 sigma=self.sigma,
                 background=self.background,
                 per_second=self.per_second,

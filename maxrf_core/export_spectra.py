@@ -28,6 +28,7 @@ def write_spectra(
     *,
     regions: Regions = None,
     method: str | None = None,
+    lag: float | None = None,
     sigma: Sigma = 0,
 ) -> None:
     """Write the mean spectrum of each region, or sum, mean and maximum of all spectra.
@@ -42,7 +43,7 @@ def write_spectra(
         Who wants to know.
     regions : mapping, optional
         Masks by name.
-    method, sigma : optional
+    method, lag, sigma : optional
         As in `Scan.mean_spectrum`. The maximum is left out when smoothing: it is not kept for
         every sigma.
 
@@ -65,7 +66,7 @@ def write_spectra(
     else:
         for number, (name, mask) in enumerate(regions.items()):
             report("spectra", number, len(regions))
-            region = scan.region_spectrum(mask, method=method)
+            region = scan.region_spectrum(mask, method=method, lag=lag)
             mean, error = smoothed_region(region, sigma)
             columns[f"{name}, mean of {np.count_nonzero(mask)} cells [counts]"] = mean
             columns[f"{name}, error of mean [counts]"] = error

@@ -34,6 +34,7 @@ def export_scan(
     *,
     kind: str | None = None,
     method: str | None = None,
+    lag: float | None = None,
     sigma: Sigma = 0,
     energies: tuple[float, float] | None = None,
     binning: int = 1,
@@ -62,8 +63,9 @@ def export_scan(
         The file. A ``.raw`` goes beside an ``.rpl``.
     kind : str, optional
         Name of one of `EXPORT_KINDS`; by default the first that the path's suffix stands for.
-    method, sigma : optional
-        Interpolation method, and Gaussian smoothing in channels: cubes, maps, spectra.
+    method, lag, sigma : optional
+        Interpolation method, the lag that it corrects in periods, as in `Scan.operator`, and
+        Gaussian smoothing in channels: cubes, maps, spectra of regions.
     energies : (float, float), optional
         Lowest and highest energy in keV of the channels exported: cubes and spectra.
     binning : int
@@ -115,6 +117,7 @@ def export_scan(
     """
     given = {
         "method": method,
+        "lag": lag,
         "sigma": sigma,
         "energies": energies,
         "binning": binning,
@@ -169,11 +172,13 @@ def _check_options(kind: ExportKind, given: dict[str, Any]) -> None:
             f"{', '.join(strange)} has no meaning for {kind.name!r}; it takes "
             f"{', '.join(sorted(kind.options))}."
         )
-    if kind.name == "spectra" and given["regions"] is None and given["method"] is not None:
-        raise ParameterError(
-            "method has no meaning for the spectra of the whole scan, which are not interpolated; "
-            "leave it out, or name regions."
-        )
+    if kind.name == "spectra" and given["regions"] is None:
+        for name in ("method", "lag"):
+            if given[name] is not None:
+                raise ParameterError(
+                    f"{name} has no meaning for the spectra of the whole scan, which are not "
+                    "interpolated; leave it out, or name regions."
+                )
     if given["orientation"] not in (None, "image", "motor"):
         raise ParameterError(
             f"orientation is {given['orientation']!r}; expected 'image' or 'motor'."
@@ -204,7 +209,7 @@ def _write(
     elif kind == "nexus-links":
         write_nexus_links(path, scan, _crono_of(scan, given["crono"]), target, report)
     elif kind == "spectra":
-        options = {name: given[name] for name in ("regions", "method", "sigma")}
+        options = {name: given[name] for name in ("regions", "method", "lag", "sigma")}
         write_spectra(path, scan, report, **options)
     elif kind in _MAP_WRITERS:
         _MAP_WRITERS[kind](path, _maps(scan, kind, given), report)
@@ -227,7 +232,7 @@ _CUBE_WRITERS = {"nexus": write_nexus_cube, "datastack": write_datastack}
 
 
 def _cube(scan: Scan, given: dict[str, Any]) -> CubePart:
-    options = {name: given[name] for name in ("method", "sigma", "energies", "binning")}
+    options = {name: given[name] for name in ("method", "lag", "sigma", "energies", "binning")}
     return cube_part(scan, **options, image=given["orientation"] != "motor")
 
 
@@ -235,8 +240,9 @@ def _maps(scan: Scan, kind: str, given: dict[str, Any]) -> MapSet:
     orientation = given["orientation"] or ("motor" if kind == "npy" else "image")
     options = {name: given[name] for name in ("sigma", "background", "per_second", "errors")}
     windows = check_windows(scan, given["windows"])
-    method = scan.operator(given["method"]).method
-    return MapSet(scan, windows, method, **options, image=orientation == "image")
+    method = scan.operator(given["method"], lag=given["lag"]).method
+    lag = scan.lag_corrected if given["lag"] is None else given["lag"]
+    return MapSet(scan, windows, method, lag, **options, image=orientation == "image")
 
 
 def _crono_of(scan: Scan, crono: str | os.PathLike[str] | None) -> Path:

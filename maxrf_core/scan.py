@@ -557,7 +557,9 @@ class Scan(StoredScan):
 
     # --- the cube -----------------------------------------------------------------------
 
-    def cube(self, *, method: str | None = None, sigma: Sigma = 0) -> da.Array:
+    def cube(
+        self, *, method: str | None = None, sigma: Sigma = 0, lag: float | None = None
+    ) -> da.Array:
         """Return the regular cube W S G, to be computed when read.
 
         Parameters
@@ -566,13 +568,15 @@ class Scan(StoredScan):
             Interpolation method.
         sigma : float or (c,) float
             Gaussian smoothing in channels.
+        lag : float, optional
+            Lag corrected for, in periods; see `operator`.
 
         Returns
         -------
         cube : (h, w, c) float32 dask array
             In blocks of some rows; NaN in cells without a datum.
         """
-        return lazy_cube(self._table, self.operator(method), check_sigma(sigma))
+        return lazy_cube(self._table, self.operator(method, lag=lag), check_sigma(sigma))
 
     def all_spectra(self, *, sigma: Sigma = 0) -> da.Array:
         """Return every spectrum smoothed, S G, to be computed when read.

@@ -102,3 +102,26 @@ def test_a_large_screen_has_larger_text_and_no_sidebar(driver: Driver, server: S
     page.until(lambda: not pressed(page, "Large screen"))
     page.until(window.is_visible)
     assert page.page.evaluate(title) == usual
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space", "ArrowDown"])
+def test_a_list_is_opened_left_and_chosen_from_with_keys(page: Driver, key: str) -> None:
+    """As any other control: nobody needs a mouse for an interpolation."""
+    keys, field = page.page.keyboard, page.page.get_by_role("combobox", name="Interpolation")
+    items = page.page.get_by_role("menuitem")
+    before = field.inner_text()
+    field.focus()
+    keys.press(key)
+    items.first.wait_for()
+    keys.press("Escape")
+    items.first.wait_for(state="hidden")
+    page.until(lambda: field.evaluate("(el) => el.getRootNode().activeElement === el"))
+    keys.press(key)
+    items.first.wait_for()
+    wanted = next(text for text in items.all_inner_texts() if text != before)
+    while items.locator(":focus").count() and items.locator(":focus").inner_text() != wanted:
+        keys.press("ArrowDown")
+    keys.press("Space" if key == "Space" else "Enter")
+    items.first.wait_for(state="hidden")
+    page.until(lambda: field.inner_text() == wanted)
+    page.until(lambda: f"method={wanted.split()[0].lower()}" in query(page))

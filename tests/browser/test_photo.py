@@ -214,6 +214,15 @@ def test_pairs_are_typed_changed_and_removed_with_the_keyboard(
     driver.until(lambda: rows(driver).count() == 5)
     driver.says(re.compile(r"Standard error .* by 4 point pairs"))
     assert "0.0 steps · 0.00 cells" in rows(driver).nth(0).inner_text()
+    # Escape closes what is uppermost: the list of pictures, then the dialog.
+    driver.page.get_by_role("combobox", name="Picture").press("Enter")
+    driver.page.get_by_role("menuitem", name="folio.png").wait_for()
+    driver.page.keyboard.press("Escape")
+    driver.page.get_by_role("menuitem", name="folio.png").wait_for(state="hidden")
+    dialog = driver.page.get_by_role("dialog", name="Photo on the map")
+    assert dialog.is_visible()
+    driver.page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
 
 
 @pytest.mark.usefixtures("nothing_kept")

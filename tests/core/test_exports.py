@@ -8,8 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 
 from maxrf_core import ConversionCancelled, OutputError, ParameterError, convert_crono, open_scan
 from maxrf_core.export_file import whole_files
@@ -282,3 +285,61 @@ def test_several_threads_export_one_scan(scan, tmp_path):
     for first, second in zip(paths[: len(KINDS)], paths[len(KINDS) :], strict=True):
         if first.suffix != ".datastack":  # a zip has the time in it
             assert first.read_bytes() == second.read_bytes()
+
+
+# --- the correction of the zigzag ---------------------------------------------------------------
+def test_maps_cubes_and_regions_correct_the_lag_that_is_asked_for(scan, tmp_path):
+    """As `Scan` does with the same lag, which here moves rows against each other."""
+    lag, window = 0.4, (6.2, 6.6)
+    options = {"method": "linear", "lag": lag}
+    maps = np.load(
+        export_scan(scan, tmp_path / "map.npy", windows={"Fe": window}, errors=True, **options)
+    )
+    np.testing.assert_array_equal(maps[0], scan.energy_map(*window, **options))
+    np.testing.assert_array_equal(maps[1], scan.energy_map_error(*window, **options))
+    assert not np.array_equal(maps[0], scan.energy_map(*window, method="linear"))
+
+    written = export_scan(scan, tmp_path / "cube.h5", orientation="motor", **options)
+    with h5py.File(written) as file:
+        found = []
+        file.visititems(lambda _, item: found.append(item) if _is_cube(item) else None)
+        cube = found[0][:]
+    np.testing.assert_array_equal(cube, scan.cube(**options).compute(scheduler="synchronous"))
+
+    mask = np.zeros(scan.grid.shape, dtype=bool)
+    mask[3:7, 2:9] = True
+    table = pd.read_csv(
+        export_scan(scan, tmp_path / "region.csv", kind="spectra", regions={"a": mask}, **options)
+    )
+    mean = scan.region_spectrum(mask, **options).mean
+    column = table.filter(like="mean of").iloc[:, 0]
+    np.testing.assert_allclose(column, mean, rtol=1e-6)
+    assert not np.allclose(column, scan.region_spectrum(mask, method="linear").mean, rtol=1e-3)
+
+
+def _is_cube(item):
+    return isinstance(item, h5py.Dataset) and item.ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "lag", "told"),
+    [
+        ("linear", 0.25, "method linear, lag of 0.25 periods corrected, "),
+        ("linear", 0.0, "method linear, not smoothed"),
+        ("selected", 0.25, "method selected, not smoothed"),
+    ],
+)
+def test_a_map_says_what_lag_it_corrects(scan, tmp_path, method, lag, told):
+    """Unless it uses the vendor's choice of spectra, which no lag moves."""
+    path = tmp_path / "map.tif"
+    export_scan(scan, path, windows={"Fe": (6.2, 6.6)}, method=method, lag=lag)
+    with tifffile.TiffFile(path) as file:
+        assert told in file.pages[0].description
+
+
+@pytest.mark.parametrize("option", ["method", "lag"])
+def test_spectra_that_are_not_interpolated_refuse_what_interpolation_takes(scan, tmp_path, option):
+    """It would change nothing."""
+    value = {"method": "linear", "lag": 0.1}[option]
+    with pytest.raises(ParameterError, match=f"{option} has no meaning for the spectra of the wh"):
+        export_scan(scan, tmp_path / "out.csv", kind="spectra", **{option: value})

@@ -75,7 +75,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     # From the bottom to the top; modules of one tuple do not import each other.
     "dashboard": (
         (
-            "accessible_names",
+            "accessibility",
             "address_bar",
             "catalogue",
             "combine_colours",

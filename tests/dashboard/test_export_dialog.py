@@ -359,6 +359,21 @@ def test_a_cell_that_is_no_longer_picked_is_told(shared: SharedScan) -> None:
         export_options(CHOICES["cell"], kind, shared, state)
 
 
+@pytest.mark.parametrize("correct", [True, False])
+def test_maps_are_exported_with_the_zigzag_as_it_is_shown(
+    shared: SharedScan, monkeypatch: pytest.MonkeyPatch, correct: bool
+) -> None:
+    """The file is the map on the page; a sum of all spectra knows of no rows."""
+    monkeypatch.setattr(shared, "zigzag", 0.31)
+    state = Explorer(shared).state
+    state.correct_lag = correct
+    kinds = {kind.name: kind for kind in EXPORT_KINDS}
+    for choice, kind in (("map", "tiff"), ("cube", "nexus")):
+        options = export_options(CHOICES[choice], kinds[kind], shared, state)
+        assert options["lag"] == (0.31 if correct else 0.0)
+    assert "lag" not in export_options(CHOICES["sum"], kinds["spectra"], shared, state)
+
+
 def test_the_dialog_stands_on_the_page(shared: SharedScan) -> None:
     """A dialog that is nowhere on the page would never open."""
     explorer = Explorer(shared)

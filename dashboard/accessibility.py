@@ -1,12 +1,12 @@
-"""Names for screen readers where panel-material-ui gives none (0.16)."""
+"""Names for screen readers, and keys for lists, where panel-material-ui has none (0.16)."""
 
 from __future__ import annotations
 
-__all__ = ["NAME_THE_NAMELESS"]
+__all__ = ["ACCESSIBLE"]
 
-NAME_THE_NAMELESS = """
-if (!window.maxrf_names) {
-  window.maxrf_names = true;
+ACCESSIBLE = """
+if (!window.maxrf_accessible) {
+  window.maxrf_accessible = true;
   const name = (root) => {
     for (const button of root.querySelectorAll('.MuiIconButton-root:not([aria-label])')) {
       const field = button.closest('.MuiFormControl-root');
@@ -47,6 +47,16 @@ if (!window.maxrf_names) {
       if (element.shadowRoot) walk(element.shadowRoot);
   };
   walk(document);
+  // Drop-down lists open on a click alone. Space does it when it is let go: its end would choose
+  // from the list otherwise.
+  const opening = {keydown: ['Enter', 'ArrowDown', 'ArrowUp'], keyup: [' ']};
+  const open = (event) => {
+    const list = event.composedPath()[0];
+    if (!list.matches?.('.MuiSelect-select[role=combobox]')) return;
+    if (list.ariaExpanded === 'true' || list.ariaDisabled === 'true') return;
+    if (opening[event.type].includes(event.key)) list.click();
+  };
+  for (const kind of Object.keys(opening)) document.addEventListener(kind, open);
 }
 """
-"""Runs in the browser when it has the page: what comes later is named as well."""
+"""Runs in the browser when it has the page: what comes later is served as well."""
