@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .compiled import compiled
 from .interpolation import Operator
+from .kernels import Sigma, kernel_radius
 from .layout import FLOAT_CODEC, ChunkSink
 from .schema import CUBE
 from .smoothing import smooth_spectra
@@ -63,7 +64,13 @@ def _combine(indptr, columns, weights, spectra, out):  # noqa: ANN001, ANN202
 
 
 def cube_block(
-    table: CountsTable, operator: Operator, rows: slice, columns: slice, *, sigma: float
+    table: CountsTable,
+    operator: Operator,
+    rows: slice,
+    columns: slice,
+    *,
+    sigma: Sigma,
+    channels: slice = slice(None),
 ) -> npt.NDArray[np.float32]:
     """Return some cells of the regular cube.
 
@@ -75,12 +82,14 @@ def cube_block(
         The interpolation.
     rows, columns : slice
         Which cells, with plain start and stop.
-    sigma : float
+    sigma : float or (c,) float
         Gaussian smoothing in channels; 0 for none.
+    channels : slice
+        Channels next to each other, by default all.
 
     Returns
     -------
-    cube : (rows, columns, c) float32
+    cube : (rows, columns, channels) float32
         NaN in cells without a datum. Each spectrum is smoothed once in a block, before
         the cells it belongs to are put together.
     """
@@ -91,10 +100,22 @@ def cube_block(
     )
     weights = operator.matrix[cells.ravel()]
     needed, local = np.unique(weights.indices, return_inverse=True)
-    smoothed = smooth_spectra(table.spectra(needed), sigma).astype(np.float32, copy=False)
-    out = np.empty((len(cells.ravel()), table.n_channels), dtype=np.float32)
+    smoothed = _smoothed(table, needed, sigma, channels)
+    out = np.empty((len(cells.ravel()), smoothed.shape[1]), dtype=np.float32)
     _combine(weights.indptr, local.ravel(), weights.data, smoothed, out)
-    return out.reshape(height, breadth, table.n_channels)
+    return out.reshape(height, breadth, smoothed.shape[1])
+
+
+def _smoothed(
+    table: CountsTable, index: npt.NDArray[np.integer], sigma: Sigma, channels: slice
+) -> npt.NDArray[np.float32]:
+    """Return some channels of some spectra, smoothed with what lies beside them."""
+    first, last, _ = channels.indices(table.n_channels)
+    reach = kernel_radius(sigma)
+    low, high = max(first - reach, 0), min(last + reach, table.n_channels)
+    own = sigma[low:high] if np.ndim(sigma) else sigma
+    smoothed = smooth_spectra(table.spectra(index, slice(low, high)), own)
+    return smoothed[:, first - low : last - low].astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)

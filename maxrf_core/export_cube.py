@@ -216,14 +216,16 @@ class CubePart:
         counts : (rows, w, k) float32
             Counts; NaN in cells without a datum.
         """
-        cube = self.scan.cube(method=self.method, sigma=self.sigma, lag=self.lag)
+        cube = self.scan.cube(
+            method=self.method, sigma=self.sigma, lag=self.lag, channels=self.channels
+        )
         height, width, bins = self.shape
         numbers = range(cube.numblocks[0])
         done = 0
         report("cube", 0, height * width)
         for number in reversed(numbers) if self.image else numbers:
             block = cube.blocks[number].compute(scheduler="synchronous")
-            counts = self.turned(block[..., self.channels])
+            counts = self.turned(block)
             if counts.shape[-1] != bins:
                 shape = (*counts.shape[:2], bins, -1)
                 counts = counts.reshape(shape).sum(axis=-1, dtype=np.float64).astype(np.float32)

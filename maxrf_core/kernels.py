@@ -24,6 +24,7 @@ __all__ = [
     "Sigma",
     "check_sigma",
     "gaussian_kernel",
+    "kernel_radius",
     "kernels_of",
     "sigma_to_fwhm",
 ]
@@ -84,6 +85,11 @@ def check_sigma(sigma: Sigma, *, n_channels: int | None = None) -> Sigma:
     return value
 
 
+def kernel_radius(sigma: Sigma) -> int:
+    """Return how many channels beyond its own a count reaches at most."""
+    return int(TRUNCATE * float(np.max(sigma)) + 0.5)
+
+
 def _check_widths(sigma: npt.NDArray, n_channels: int | None) -> npt.NDArray[np.float64]:
     """Return an array of widths, one a channel, as float64."""
     size = "the channels" if n_channels is None else f"the {n_channels} channels"
@@ -130,7 +136,7 @@ def gaussian_kernel(sigma: float) -> npt.NDArray[np.float64]:
         msg = f"sigma is an array of shape {sigma.shape}; one kernel needs one number."
         raise ParameterError(msg)
     sigma = check_sigma(sigma)
-    radius = int(TRUNCATE * sigma + 0.5)
+    radius = kernel_radius(sigma)
     if radius == 0:
         return np.ones(1)
     offsets = np.arange(-radius, radius + 1)

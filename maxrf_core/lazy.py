@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from .combine import cube_block
 from .interpolation import Operator
+from .kernels import Sigma
 from .smoothing import smooth_spectra
 from .table import CountsTable
 
@@ -18,9 +19,9 @@ _SPECTRA_PER_BLOCK = 1024  # 16 MiB of 4096 channels
 
 
 def lazy_cube(
-    table: CountsTable, operator: Operator, sigma: float | npt.NDArray[np.float64]
+    table: CountsTable, operator: Operator, sigma: Sigma, channels: slice = slice(None)
 ) -> da.Array:
-    """Return the regular cube W S G.
+    """Return the regular cube W S G, or some of its channels.
 
     Parameters
     ----------
@@ -30,25 +31,31 @@ def lazy_cube(
         The interpolation W.
     sigma : float or (c,) float64
         Gaussian smoothing G in channels.
+    channels : slice
+        Channels next to each other.
 
     Returns
     -------
-    cube : (h, w, c) float32 dask array
+    cube : (h, w, channels) float32 dask array
         In blocks of some rows; NaN in cells without a datum.
     """
     height, width = operator.shape
-    step = max(1, _SPECTRA_PER_BLOCK // width)
+    first, last, _ = channels.indices(table.n_channels)
+    depth = max(last - first, 0)
+    step = max(1, _SPECTRA_PER_BLOCK * table.n_channels // (width * max(depth, 1)))
     everything = slice(0, width)
     blocks = []
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
-        block = dask.delayed(cube_block)(table, operator, rows, everything, sigma=sigma)
-        shape = (rows.stop - start, width, table.n_channels)
+        block = dask.delayed(cube_block)(
+            table, operator, rows, everything, sigma=sigma, channels=slice(first, first + depth)
+        )
+        shape = (rows.stop - start, width, depth)
         blocks.append(da.from_delayed(block, shape, dtype=np.float32))
     return da.concatenate(blocks)
 
 
-def lazy_spectra(table: CountsTable, sigma: float | npt.NDArray[np.float64]) -> da.Array:
+def lazy_spectra(table: CountsTable, sigma: Sigma) -> da.Array:
     """Return every spectrum smoothed, S G.
 
     Parameters
@@ -71,7 +78,5 @@ def lazy_spectra(table: CountsTable, sigma: float | npt.NDArray[np.float64]) -> 
     return da.concatenate(blocks)
 
 
-def _smoothed(
-    table: CountsTable, index: npt.NDArray, sigma: float | npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
+def _smoothed(table: CountsTable, index: npt.NDArray, sigma: Sigma) -> npt.NDArray[np.float32]:
     return smooth_spectra(table.spectra(index), sigma).astype(np.float32, copy=False)

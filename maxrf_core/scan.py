@@ -558,9 +558,14 @@ class Scan(StoredScan):
     # --- the cube -----------------------------------------------------------------------
 
     def cube(
-        self, *, method: str | None = None, sigma: Sigma = 0, lag: float | None = None
+        self,
+        *,
+        method: str | None = None,
+        sigma: Sigma = 0,
+        lag: float | None = None,
+        channels: slice = slice(None),
     ) -> da.Array:
-        """Return the regular cube W S G, to be computed when read.
+        """Return the regular cube W S G, or some of its channels, to be computed when read.
 
         Parameters
         ----------
@@ -570,13 +575,18 @@ class Scan(StoredScan):
             Gaussian smoothing in channels.
         lag : float, optional
             Lag corrected for, in periods; see `operator`.
+        channels : slice
+            Channels next to each other, as `channels_of` names them. Of few, no others are
+            read: to take them of the whole cube costs all.
 
         Returns
         -------
-        cube : (h, w, c) float32 dask array
+        cube : (h, w, channels) float32 dask array
             In blocks of some rows; NaN in cells without a datum.
         """
-        return lazy_cube(self._table, self.operator(method, lag=lag), check_sigma(sigma))
+        operator = self.operator(method, lag=lag)
+        widths = check_sigma(sigma, n_channels=self.n_channels)
+        return lazy_cube(self._table, operator, widths, channels)
 
     def all_spectra(self, *, sigma: Sigma = 0) -> da.Array:
         """Return every spectrum smoothed, S G, to be computed when read.

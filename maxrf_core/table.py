@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Any
@@ -34,6 +35,9 @@ DEFAULT_CACHE_BYTES = 256 * 2**20
 SIGNAL_FROM_KEV = 0.5
 """Counts below belong to the zero peak and say nothing of the object."""
 
+_ALL = slice(None)
+_FEW = 8
+"""Times fewer channels than there are, and only their groups are read: across the spectra."""
 _BANDS = 12
 _CHUNKS_AT_ONCE = 16  # chunks of spectra that a thread adds up at once: 2048 spectra
 
@@ -105,17 +109,21 @@ class CountsTable:
 
     # --- along channels ---------------------------------------------------------------
 
-    def spectra(self, index: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
-        """Return some spectra.
+    def spectra(
+        self, index: npt.NDArray[np.integer], channels: slice = _ALL
+    ) -> npt.NDArray[np.uint16]:
+        """Return some spectra, or some channels of them.
 
         Parameters
         ----------
         index : (k,) integer
             Numbers of the spectra, each from 0 to n - 1.
+        channels : slice
+            Channels next to each other, by default all. Of few, no others are read.
 
         Returns
         -------
-        counts : (k, c) uint16
+        counts : (k, channels) uint16
 
         Raises
         ------
@@ -133,13 +141,25 @@ class CountsTable:
             wrong = int(index[(index < 0) | (index >= self.n_spectra)][0])
             msg = f"there is no spectrum {wrong}; expected 0 to {self.n_spectra - 1}."
             raise ParameterError(msg)
-        counts = np.empty((len(index), self.n_channels), dtype=np.uint16)
-        number = index // self._spectra_per_chunk
-        for chunk in np.unique(number):
-            here = np.flatnonzero(number == chunk)
-            block = self._chunk(COUNTS_BY_SPECTRUM, (int(chunk), 0))
-            counts[here] = block[index[here] - chunk * self._spectra_per_chunk]
+        first, last, _ = channels.indices(self.n_channels)
+        counts = np.empty((len(index), max(last - first, 0)), dtype=np.uint16)
+        if _FEW * counts.shape[1] <= self.n_channels:
+            self._take_across(index, first, counts)
+        else:
+            for chunk, here, rows in _parts(index, self._spectra_per_chunk):
+                counts[here] = self._chunk(COUNTS_BY_SPECTRUM, (chunk, 0))[rows, first:last]
         return counts
+
+    def _take_across(
+        self, index: npt.NDArray[np.integer], first: int, counts: npt.NDArray[np.uint16]
+    ) -> None:
+        """Fill in some spectra's channels from `first` on, from the chunks across spectra."""
+        last = first + counts.shape[1]
+        for block, here, rows in _parts(index, self._block):
+            for start in range(first - first % CHANNELS_PER_GROUP, last, CHANNELS_PER_GROUP):
+                group = self._chunk(COUNTS_BY_CHANNEL, (start // CHANNELS_PER_GROUP, block))
+                low, high = max(first, start), min(last, start + CHANNELS_PER_GROUP)
+                counts[here, low - first : high - first] = group[low - start : high - start, rows].T
 
     def weighted_spectrum(
         self, index: npt.NDArray[np.integer], weights: npt.NDArray[np.floating]
@@ -264,6 +284,16 @@ class CountsTable:
             chunk = self._source.read_chunk(COUNTS_CUMULATIVE, (group, block))
             row[start : start + self._block] = chunk[0]
         return row
+
+
+def _parts(
+    index: npt.NDArray[np.integer], size: int
+) -> Iterator[tuple[int, npt.NDArray[np.intp], npt.NDArray[np.integer]]]:
+    """Yield the chunks of a size that an index needs, where it does, and which of their rows."""
+    number = index // size
+    for chunk in np.unique(number).tolist():
+        here = np.flatnonzero(number == chunk)
+        yield chunk, here, index[here] - chunk * size
 
 
 def _split(

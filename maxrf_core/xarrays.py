@@ -296,7 +296,7 @@ def cube_array(
         attributes = {"long_name": found.name, "window_kev": [found.low_kev, found.high_kev]}
     name, values, said = _energies(scan)
     return xr.DataArray(
-        scan.cube(method=method, sigma=sigma)[:, :, channels],
+        scan.cube(method=method, sigma=sigma, channels=channels),
         _cells(scan) | {"energy": (name, values[channels], said)},
         ("y", "x", "energy"),
         "counts",

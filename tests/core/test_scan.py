@@ -239,6 +239,41 @@ def test_the_lazy_cube_is_the_product_whatever_its_blocks(made, scan, monkeypatc
     np.testing.assert_allclose(part, expected[2:4, ::2, 10], rtol=0, atol=5e-6 * scale)
 
 
+@pytest.mark.parametrize("channels", [slice(17, 21), slice(0, 6), slice(44, 50), slice(3, 49)])
+@pytest.mark.parametrize("sigma", [0, 0.6, np.linspace(0.4, 1.4, 50)], ids=["raw", "one", "each"])
+@pytest.mark.parametrize("few", [1, 8])
+def test_some_channels_of_the_lazy_cube_are_those_of_the_whole(
+    scan, monkeypatch, channels, sigma, few
+):
+    """Few are read across the spectra, with what is smoothed into them from beside."""
+    monkeypatch.setattr("maxrf_core.table._FEW", few)
+    monkeypatch.setattr("maxrf_core.lazy._SPECTRA_PER_BLOCK", 3)
+    whole = scan.cube(sigma=sigma).compute(scheduler="synchronous")
+    part = scan.cube(sigma=sigma, channels=channels)
+    assert part.shape == whole[..., channels].shape
+    np.testing.assert_array_equal(part.compute(scheduler="synchronous"), whole[..., channels])
+
+
+def test_few_channels_are_read_without_the_others(scan, monkeypatch):
+    """A narrow part of a large cube is the work of a moment."""
+    read = []
+    chunk = scan._table._chunk
+
+    def remember(name, index):
+        read.append(name)
+        return chunk(name, index)
+
+    monkeypatch.setattr(scan._table, "_chunk", remember)
+    scan.cube(channels=slice(20, 24)).compute(scheduler="synchronous")
+    assert set(read) == {"counts/by_channel"}
+
+
+def test_a_sigma_for_other_channels_is_refused_at_once(scan):
+    """Not when the cube is read."""
+    with pytest.raises(ParameterError, match="one for each of the 50 channels"):
+        scan.cube(sigma=np.ones(49))
+
+
 def test_the_lazy_table_of_all_spectra_is_the_smoothed_counts(made, scan, monkeypatch):
     """In blocks that do not divide it."""
     monkeypatch.setattr("maxrf_core.lazy._SPECTRA_PER_BLOCK", 13)
