@@ -1,12 +1,14 @@
 """The photo's file: opened with bounds, and drawn onto a grid of motor coordinates.
 
 A JPEG is decoded at a half, quarter or eighth where that is enough (Pillow's draft). A PNG or
-TIFF is decoded whole: 3 to 4 bytes a pixel, 0.4 GB at 100 megapixels, then averaged down.
+TIFF is decoded whole: 3 to 4 bytes a pixel, 0.4 GB at 100 megapixels, then averaged down. What
+was decoded lately is kept, within bounds: a plot that is panned asks for it again and again.
 """
 
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 from PIL import Image, UnidentifiedImageError
 
 from .errors import ParameterError
@@ -32,6 +35,8 @@ MAX_GRID_PIXELS = 40_000_000
 """Of a grid that a photo is drawn onto: 160 MB with its mask."""
 BLOCK_PIXELS = 1_000_000
 """Pixels of the grid that are computed at once: some 100 MB of float64."""
+KEPT_BYTES = 256_000_000
+"""Of decoded photos that are kept: one of 64 megapixels, with what is averaged of it."""
 SAMPLES = 1000
 """Places of the grid on which the photo's resolution there is measured."""
 
@@ -113,7 +118,31 @@ def _pillow_limit() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _levels(path: Path, reduce: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+_Levels = tuple[npt.NDArray[np.uint8], FloatArray]
+_kept: LRUCache[tuple[str, int, int, int], _Levels] = LRUCache(
+    KEPT_BYTES, getsizeof=lambda levels: levels[0].nbytes
+)
+_kept_lock = threading.Lock()
+
+
+def _levels(path: Path, reduce: int) -> _Levels:
+    """Return what `_decoded` does, decoded now or lately."""
+    try:
+        status = path.stat()
+    except OSError:
+        return _decoded(path, reduce)  # which says what is wrong
+    key = (str(path.resolve()), status.st_mtime_ns, status.st_size, reduce)
+    with _kept_lock:
+        levels = _kept.get(key)
+    if levels is None:
+        levels = _decoded(path, reduce)
+        with _kept_lock:
+            if levels[0].nbytes <= KEPT_BYTES:
+                _kept[key] = levels
+    return levels
+
+
+def _decoded(path: Path, reduce: int) -> _Levels:
     """Return the photo as it is stored (h, w, 3), `reduce` times smaller, and the way there.
 
     That is a matrix (3, 3) from pixels of the upright photo to those of the array.
@@ -129,7 +158,9 @@ def _levels(path: Path, reduce: int) -> tuple[npt.NDArray[np.uint8], FloatArray]
             picture = picture.reduce(left)
         # the last pixel may stand for fewer than the others, so sizes do not tell the scale
         scale = 1.0 / (drafted * left)
-        return np.asarray(picture.convert("RGB")), np.diag([scale, scale, 1.0]) @ matrix
+        levels = np.asarray(picture.convert("RGB"))
+        levels.flags.writeable = False
+        return levels, np.diag([scale, scale, 1.0]) @ matrix
 
 
 def _eight_bits(path: Path, photo: Image.Image) -> Image.Image:

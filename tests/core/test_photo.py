@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from cachetools import LRUCache
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -218,6 +220,43 @@ def test_drawing_in_blocks_changes_nothing(tmp_path, monkeypatch):
     parts = warp_photo(path, fit, extent=EXTENT, shape=SHAPE)
     np.testing.assert_array_equal(parts[0], whole[0])
     np.testing.assert_array_equal(parts[1], whole[1])
+
+
+def test_a_photo_is_decoded_once_until_its_file_changes(tmp_path, monkeypatch):
+    """A plot that is panned asks again and again; 24 megapixels of PNG take seconds."""
+    decoded = []
+    decode = photo_file._decoded
+
+    def remember(path, reduce):
+        decoded.append(reduce)
+        return decode(path, reduce)
+
+    def draw():
+        return warp_photo(path, fit, extent=EXTENT, shape=SHAPE)[0]
+
+    monkeypatch.setattr(photo_file, "_decoded", remember)
+    path = take_photo(tmp_path / "a.png", AFFINE, (1900, 1950))
+    fit = fit_photo(PLACES, through(AFFINE, PLACES))
+    first = draw()
+    np.testing.assert_array_equal(draw(), first)
+    assert len(decoded) == 1
+    with Image.open(path) as photo:
+        ImageOps.invert(photo).save(path)
+    assert not np.array_equal(draw(), first)
+    assert len(decoded) == 2
+
+
+def test_of_decoded_photos_no_more_is_kept_than_is_allowed(tmp_path, monkeypatch):
+    """The oldest goes first; one that is larger than all that is allowed is drawn all the same."""
+    kept = LRUCache(30_000, getsizeof=lambda levels: levels[0].nbytes)
+    monkeypatch.setattr(photo_file, "_kept", kept)
+    monkeypatch.setattr(photo_file, "KEPT_BYTES", kept.maxsize)
+    fit = fit_photo(PLACES, through(AFFINE, PLACES))
+    for name, size in (("a", (150, 150)), ("b", (140, 160)), ("large", (1900, 1950))):
+        path = take_photo(tmp_path / f"{name}.png", AFFINE, size)
+        warp_photo(path, fit, extent=EXTENT, shape=(900, 700))
+        assert kept.currsize <= kept.maxsize
+    assert [Path(key[0]).name for key in kept] == ["b.png"]
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
