@@ -53,7 +53,7 @@ class CalibrationDialog(Viewer):
         self._wrong = Notice("error", margin=(4, 0))
         self._points: list[tuple[pmui.FloatInput, pmui.FloatInput]] = []
         self._rows = pn.Column(sizing_mode="stretch_width", margin=0)
-        self._dialog = dialog("Energy calibration", "md")
+        self.dialog = dialog("Energy calibration", "md")
         self.button = pmui.Button(
             label="Energy calibration",
             icon="straighten",
@@ -65,7 +65,7 @@ class CalibrationDialog(Viewer):
         self._latest = Latest(lambda: self.shared.calibration, self._show, self._fail)
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return pn.Column(self.button, self._dialog, margin=0)
+        return pn.Column(self.button, self.dialog, margin=0)
 
     def look(self) -> None:
         """Check the axis, in a thread; the button and the notice tell what came out."""
@@ -81,7 +81,7 @@ class CalibrationDialog(Viewer):
             self.state.notice = check.message
         elif check.agrees:
             self.button.label = "Energy calibration: agrees"
-        if self._dialog.objects:
+        if self.dialog.objects:
             self._set_points(self.shared.calibration_points)
 
     def report(self, check: CalibrationCheck) -> str:
@@ -104,11 +104,11 @@ class CalibrationDialog(Viewer):
     # --- other points -------------------------------------------------------------------
 
     def _open(self, _: object) -> None:
-        if not self._dialog.objects:
-            self._dialog[:] = [self._contents()]
+        if not self.dialog.objects:
+            self.dialog[:] = [self._contents()]
             self._set_points(self.shared.calibration_points)
         self._wrong.text = ""
-        self._dialog.open = True
+        self.dialog.open = True
         self.look()
 
     def _contents(self) -> pn.Column:
@@ -177,7 +177,7 @@ class CalibrationDialog(Viewer):
         except MaxrfError as error:
             self._wrong.text = str(error)
             return
-        self._dialog.open = False
+        self.dialog.open = False
         if self._on_calibrated is not None:
             self._on_calibrated()
         else:

@@ -133,7 +133,7 @@ class Explorer(Viewer):
             pn.Row(self.compare.button, self.saved.button, sizing_mode="stretch_width", margin=0),
             _heading("Detector"),
             *self._detector_facts(),
-            self.calibration,
+            self.calibration.button,
             sizing_mode="stretch_width",
             margin=(0, 12),
         )
@@ -239,6 +239,25 @@ class Explorer(Viewer):
 
     def views(self) -> pn.Column:
         """Return the workspaces under their bar, and the dialogs."""
+        return pn.Column(self.workspaces(), *self.dialogs, sizing_mode="stretch_width", margin=0)
+
+    @property
+    def dialogs(self) -> list[pmui.Dialog]:
+        """What buttons open. They have to stand somewhere on the page, too."""
+        owners = (
+            self.suggestion,
+            self.periodic_table,
+            self.peaks,
+            self.export,
+            self.compare,
+            self.saved,
+            self.photo,
+            self.calibration,
+        )
+        return [owner.dialog for owner in owners]
+
+    def workspaces(self) -> Workspaces:
+        """Return the workspaces under their bar."""
         makers = {
             "explore": self._explore,
             "gallery": lambda: pn.panel(Gallery(self.shared, self.state)),
@@ -249,18 +268,7 @@ class Explorer(Viewer):
             LinkButton(self.state),
             self.export.button,
         ]
-        return pn.Column(
-            Workspaces(self.state, makers, tools),
-            self.suggestion.dialog,
-            self.periodic_table.dialog,
-            self.peaks.dialog,
-            self.export.dialog,
-            self.compare.dialog,
-            self.saved.dialog,
-            self.photo.dialog,
-            sizing_mode="stretch_width",
-            margin=0,
-        )
+        return Workspaces(self.state, makers, tools)
 
     def _explore(self) -> pn.Column:
         """Return the three views, two columns wide where there is room."""

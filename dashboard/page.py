@@ -38,7 +38,7 @@ from .pixels import View
 from .scaling import scale_map
 from .state import ViewState
 from .text import as_text
-from .tuning import before_connecting, without_busy_bar
+from .tuning import before_connecting, draw_ahead, without_busy_bar
 from .view_tools import ViewTools
 
 __all__ = ["ScanPage", "page_for"]
@@ -380,23 +380,23 @@ class ScanPage:
             self._main.append(ConversionCard(entry, self._converted, overwrite=True))
 
     async def _show(self, entry: Entry, explorer: Explorer, defaults: dict[str, Any]) -> None:
-        """Show the views of a scan, one after the other: others may be served in between."""
-        layout = explorer.views()
-        plots = [(pane, pane.object) for pane in layout.select(pn.pane.HoloViews)]
-        for pane, _ in plots:
-            pane.object = None
+        """Show the views of a scan, drawn one after the other: others may be served in between."""
+        layout, dialogs = pn.panel(explorer.workspaces()), pn.Column(margin=0)
+        for pane in layout.select(pn.pane.HoloViews):
+            await asyncio.sleep(0)
+            draw_ahead(pane, self._document)
         self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
         self._controls[:] = [explorer.controls()]
-        self._main[:] = [notice_of(explorer.state), layout]
+        await asyncio.sleep(0)
+        self._main[:] = [notice_of(explorer.state), layout, dialogs]
         for button in layout.select(LinkButton):
             button.scan_name = entry.name
         for tools in layout.select(ViewTools):
             tools.show()
-        for pane, plot in plots:
-            await asyncio.sleep(0)
-            pane.object = plot
         self._shared, self._state, self._defaults = explorer.shared, explorer.state, defaults
         self._state.param.watch(lambda *_: self._write_address_soon(), list(defaults))
+        # Nobody sees them at first, and everybody would wait for them.
+        pn.state.onload(lambda: dialogs.extend(explorer.dialogs))
         pn.state.onload(explorer.shared.prepare_picking)
         pn.state.onload(explorer.calibration.look)
 

@@ -26,6 +26,7 @@ from tornado.websocket import WebSocketClosedError
 __all__ = [
     "LIVE_DEBOUNCE_MS",
     "before_connecting",
+    "draw_ahead",
     "live",
     "quick_zoom",
     "spare_modules",
@@ -88,6 +89,15 @@ def _without_delay(open_socket: Any) -> Any:
 
     open_without_delay.maxrf_no_delay = True
     return open_without_delay
+
+
+def draw_ahead(pane: pn.pane.HoloViews, document: Document) -> None:
+    """Draw a pane's plot before the pane stands on a document's page.
+
+    Panel goes through all models of a page for each plot that it puts there, and for all of them
+    at once no longer.
+    """
+    pane.object = pane._render(document, None, document.roots[0])  # noqa: SLF001 - panel 1.9
 
 
 def live(widget: Widget) -> Widget:

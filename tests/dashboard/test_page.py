@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import panel as pn
+import panel_material_ui as pmui
 import pytest
 from panel.models.location import Location as LocationModel
 from visitor import Session, labelled, served, show, until
@@ -218,6 +219,24 @@ def test_a_page_is_whole_when_its_browser_asks_for_it(
 
     monkeypatch.setattr(ScanPage, "_show", remember)
     visit(entries, scenario)
+
+
+def test_dialogs_come_when_the_page_is_there(entries: Entries) -> None:
+    """Nobody sees them at first; the first picture does not wait for them."""
+    seen: list[int] = []
+
+    def count(session: Session) -> int:
+        return len(session.shown.select(pmui.Dialog))
+
+    async def connecting(session: Session) -> None:
+        await until(lambda: session.figures() == ["map", "positions", "spectrum"])
+        seen.append(count(session))
+
+    async def scenario(session: Session) -> None:
+        await until(lambda: count(session) == 8)
+
+    visit(entries, scenario, while_loading=connecting)
+    assert seen == [0]
 
 
 def test_a_browser_that_asks_early_waits_for_the_scan(

@@ -28,6 +28,7 @@ from visitor import served, until
 from dashboard.tuning import (
     LIVE_DEBOUNCE_MS,
     before_connecting,
+    draw_ahead,
     live,
     quick_zoom,
     spare_modules,
@@ -285,3 +286,21 @@ def test_modules_are_set_aside_once_and_what_visitors_leave_is_not() -> None:
         assert gc.get_freeze_count() <= spared
     finally:
         gc.unfreeze()
+
+
+def test_a_plot_drawn_ahead_is_the_one_on_the_page() -> None:
+    """Panel takes it as it is, and draws none of its own."""
+    drawn: list[figure] = []
+    element = hv.Curve([1, 3, 2]).opts(hooks=[lambda plot, _: drawn.append(plot.state)])
+
+    async def scenario() -> None:
+        column = pn.Column()
+        async with served(lambda: column) as session:
+            pane = pn.pane.HoloViews(element)
+            draw_ahead(pane, session.document)
+            assert list(session.document.select({"type": figure})) == []
+            await session.do(lambda: column.append(pane))
+            assert list(session.document.select({"type": figure})) == drawn
+            assert len(drawn) == 1
+
+    asyncio.run(scenario())
