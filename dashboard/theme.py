@@ -42,7 +42,7 @@ _FACTORIES = {
 }
 
 MAP_HEIGHT = "max(290px, calc((100vh - 158px) * 0.54))"
-SPECTRUM_HEIGHT = "max(290px, calc((100vh - 158px) * 0.46))"
+SPECTRUM_HEIGHT = "max(290px, calc((100vh - 158px) * 0.46), min(440px, calc(640px - 27vw)))"
 
 
 def palette(name: str, size: int = 255) -> list[str]:

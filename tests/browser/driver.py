@@ -447,6 +447,27 @@ class Driver:
             self.page.wait_for_timeout(10)
         self.page.mouse.up()
 
+    def swipe(self, *fingers: tuple[tuple[float, float], tuple[float, float]]) -> None:
+        """Move one or two fingers over a touch screen, each from one pixel to another."""
+        session = self.page.context.new_cdp_session(self.page)
+
+        def touch(kind: str, points: list[tuple[float, float]]) -> None:
+            places = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+        touch("touchStart", [start for start, _ in fingers])
+        for step in range(1, 11):
+            touch(
+                "touchMove",
+                [
+                    (x0 + (x1 - x0) * step / 10, y0 + (y1 - y0) * step / 10)
+                    for (x0, y0), (x1, y1) in fingers
+                ],
+            )
+            self.page.wait_for_timeout(20)
+        touch("touchEnd", [])
+        session.detach()
+
     def choose(self, label: str, option: str) -> None:
         """Choose an option, by how it begins, from a drop-down list."""
         self.page.get_by_role("combobox", name=label).click()

@@ -315,21 +315,7 @@ def test_on_a_phone_a_rectangle_is_drawn_with_a_finger(
     )
     start = page.to_page("map", *corner(shared, 10, 5))
     end = page.to_page("map", *corner(shared, 30, 20))
-    session = context.new_cdp_session(page.page)
-
-    def touch(kind: str, *points: tuple[float, float]) -> None:
-        places = [{"x": x, "y": y} for x, y in points]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
-
-    touch("touchStart", start)
-    for step in range(1, 11):
-        share = step / 10
-        touch(
-            "touchMove",
-            (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share),
-        )
-        page.page.wait_for_timeout(20)
-    touch("touchEnd")
+    page.swipe((start, end))
     page.until(lambda: len(lines(page)) == 1)
     context.close()
     assert (page.complaints, page.strangers) == ([], [])
