@@ -105,38 +105,44 @@ class Explorer(Viewer):
 
     def controls(self) -> pn.Column:
         """Return the controls of elements, window and map."""
-        return pn.Column(
-            _heading("Elements"),
-            ElementPicker(self.elements, self.state, **_WHOLE),
-            pn.Row(
-                self.periodic_table.button,
-                self.peaks.button,
+        return pn.Column(*self.sections(), sizing_mode="stretch_width", margin=0)
+
+    def sections(self) -> list[pn.Column]:
+        """Return the controls, those of one thing under its heading."""
+        parameters = self.state.param
+        layers = list(self.shared.layers)
+        parts = {
+            "Elements": [
+                ElementPicker(self.elements, self.state, **_WHOLE),
+                _row(self.periodic_table.button, self.peaks.button),
+            ],
+            "Energy window": [
+                *self._window_controls(),
+                pmui.Select.from_param(parameters.background, size="small", **_WHOLE),
+            ],
+            "Map": [
+                pmui.Select.from_param(parameters.layer, options=layers, size="small", **_WHOLE),
+                pmui.Select.from_param(parameters.method, size="small", **_WHOLE),
+                *self._switches(),
+                pmui.Select.from_param(parameters.colour_map, size="small", **_WHOLE),
+                live(pmui.RangeSlider.from_param(parameters.clip, step=0.5, **_WHOLE)),
+            ],
+            "Object in light": [
+                LightPanel(self.state, self.energy_map.underlay),
+                self.photo.button,
+            ],
+            "Regions": [self.regions, _row(self.compare.button, self.saved.button)],
+            "Detector": [*self._detector_facts(), self.calibration.button],
+        }
+        return [
+            pn.Column(
+                pmui.Typography(title, variant="subtitle2", margin=(8, 0, 0, 0)),
+                *controls,
                 sizing_mode="stretch_width",
-                margin=0,
-            ),
-            _heading("Energy window"),
-            *self._window_controls(),
-            pmui.Select.from_param(self.state.param.background, size="small", **_WHOLE),
-            _heading("Map"),
-            pmui.Select.from_param(
-                self.state.param.layer, options=list(self.shared.layers), size="small", **_WHOLE
-            ),
-            pmui.Select.from_param(self.state.param.method, size="small", **_WHOLE),
-            *self._switches(),
-            pmui.Select.from_param(self.state.param.colour_map, size="small", **_WHOLE),
-            live(pmui.RangeSlider.from_param(self.state.param.clip, step=0.5, **_WHOLE)),
-            _heading("Object in light"),
-            LightPanel(self.state, self.energy_map.underlay),
-            self.photo.button,
-            _heading("Regions"),
-            self.regions,
-            pn.Row(self.compare.button, self.saved.button, sizing_mode="stretch_width", margin=0),
-            _heading("Detector"),
-            *self._detector_facts(),
-            self.calibration.button,
-            sizing_mode="stretch_width",
-            margin=(0, 12),
-        )
+                margin=(0, 12),
+            )
+            for title, controls in parts.items()
+        ]
 
     def _detector_facts(self) -> list[pn.viewable.Viewable]:
         """Return what the scan says of the detector's dead time."""
@@ -209,7 +215,7 @@ class Explorer(Viewer):
         low.param.watch(take_fields, "value")
         high.param.watch(take_fields, "value")
         chooser.param.watch(take_roi, "value")
-        return [chooser, pn.Row(low, high, sizing_mode="stretch_width", margin=0)]
+        return [chooser, _row(low, high)]
 
     def spectrum_controls(self) -> pn.FlexBox:
         """Return the sigma slider and the switches of the spectrum plot."""
@@ -346,8 +352,8 @@ def _shared(scan: Scan | SharedScan | str | Path) -> SharedScan:
     return SharedScan(scan) if isinstance(scan, Scan) else shared_scan(scan)
 
 
-def _heading(text: str) -> pn.viewable.Viewable:
-    return pmui.Typography(text, variant="subtitle2", margin=(8, 0, 0, 0))
+def _row(*controls: pn.viewable.Viewable) -> pn.Row:
+    return pn.Row(*controls, sizing_mode="stretch_width", margin=0)
 
 
 def _stacked(bar: pn.viewable.Viewable, view: Viewer) -> pn.Column:

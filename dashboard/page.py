@@ -208,7 +208,6 @@ class ScanPage:
             margin=(12, 12, 0, 12),
         )
         self._chooser.param.watch(lambda event: self._choose(event.new), "value")
-        self._controls = pn.Column(sizing_mode="stretch_width", margin=0)
         self._main = pn.Column(sizing_mode="stretch_width", margin=8)
         self.page = without_busy_bar(
             pmui.Page(
@@ -256,7 +255,6 @@ class ScanPage:
 
     def _show_catalogue(self) -> None:
         self._state = self._shared = None
-        self._controls.clear()
         self.page.sidebar = []
         self._facts.object = ""
         self._all_scans.visible = False
@@ -279,10 +277,8 @@ class ScanPage:
         entry = self._entries[name]
         self._state = self._shared = None
         self._turn = object()
-        self._controls.clear()
         self._chooser.value = name
-        if not self.page.sidebar:
-            self.page.sidebar = [self._chooser, self._controls]
+        self.page.sidebar = [self._chooser]
         self._all_scans.visible = True
         self._facts.object = f"<b>{html.escape(name)}</b>"
         if not entry.is_converted:
@@ -386,7 +382,8 @@ class ScanPage:
             await asyncio.sleep(0)
             draw_ahead(pane, self._document)
         self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
-        self._controls[:] = [explorer.controls()]
+        # Side by side, not in one column: Bokeh lays a column out anew for each part that comes.
+        self.page.sidebar = [self._chooser, *explorer.sections()]
         await asyncio.sleep(0)
         self._main[:] = [notice_of(explorer.state), layout, dialogs]
         for button in layout.select(LinkButton):

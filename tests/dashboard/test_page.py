@@ -217,11 +217,14 @@ def test_a_page_is_whole_when_its_browser_asks_for_it(
         asked = await session.do(session.figures)  # a browser asks with the lock, too
         assert asked == ["map", "positions", "spectrum"]
 
+    monkeypatch.setattr(page, "_PATIENCE_S", 60.0)
     monkeypatch.setattr(ScanPage, "_show", remember)
     visit(entries, scenario)
 
 
-def test_dialogs_come_when_the_page_is_there(entries: Entries) -> None:
+def test_dialogs_come_when_the_page_is_there(
+    entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody sees them at first; the first picture does not wait for them."""
     seen: list[int] = []
 
@@ -235,6 +238,7 @@ def test_dialogs_come_when_the_page_is_there(entries: Entries) -> None:
     async def scenario(session: Session) -> None:
         await until(lambda: count(session) == 8)
 
+    monkeypatch.setattr(page, "_PATIENCE_S", 60.0)
     visit(entries, scenario, while_loading=connecting)
     assert seen == [0]
 
@@ -256,6 +260,7 @@ def test_a_browser_that_asks_early_waits_for_the_scan(
         assert session.figures() == []
         assert await session.do(session.figures) == ["map", "positions", "spectrum"]
 
+    monkeypatch.setattr(page, "_PATIENCE_S", 60.0)
     monkeypatch.setattr(ScanPage, "_look", slower)
     visit(entries, has_plots, while_loading=connecting)
 
