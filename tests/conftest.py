@@ -26,6 +26,20 @@ settings.load_profile("maxrf")
 DATA = Path(__file__).parent / "data"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Run files side by side with ``-n``, but those that drive a browser one after the other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneBrowser(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/browser" if file.startswith("tests/browser/") else file
+
+    config.option.loadscopereorder = False  # browsers take the longest, and come first
+    return OneBrowser(config, log)
+
+
 @dataclass(frozen=True)
 class MadeScan:
     """A Crono file and what was written into it."""

@@ -64,8 +64,8 @@ def test_first_two_commands_are_complete_from_a_clone() -> None:
     assert first.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert first.endswith(" . && .venv/bin/maxrf demo")
     assert second.startswith("python3 -m venv .venv && .venv/bin/pip install ")
-    assert second.endswith(' ".[test]" && .venv/bin/python -m pytest')
-    assert r"\.venv/bin/python -m pytest$' README.md" in (ROOT / ".ci" / "run").read_text()
+    assert second.endswith(' ".[test]" && .venv/bin/python -m pytest -n 2')
+    assert r"\.venv/bin/python -m pytest -n 2$' README.md" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_commands_run_as_they_stand(folder: Path) -> None:
