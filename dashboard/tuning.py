@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +18,10 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 from bokeh.document import Document
+from bokeh.document.events import DocumentChangedEvent, DocumentPatchedEvent, MessageSentEvent
 from bokeh.plotting import figure
 from bokeh.server.views.ws import WSHandler
+from panel.io import document as panel_document
 from panel.io.state import set_curdoc
 from panel.widgets.base import Widget
 from tornado.websocket import WebSocketClosedError
@@ -53,6 +56,10 @@ def tune() -> None:
     renderer.webgl = False
     if not hasattr(WSHandler.open, "maxrf_no_delay"):
         WSHandler.open = _without_delay(WSHandler.open)
+    if not hasattr(panel_document._drain_unconnected_events, "maxrf_sends"):  # noqa: SLF001
+        panel_document._drain_unconnected_events = _sending(  # noqa: SLF001 - panel 1.9
+            panel_document._drain_unconnected_events  # noqa: SLF001
+        )
     logging.getLogger("asyncio").addFilter(_is_no_farewell)  # the same one is added once
 
 
@@ -89,6 +96,34 @@ def _without_delay(open_socket: Any) -> Any:
 
     open_without_delay.maxrf_no_delay = True
     return open_without_delay
+
+
+_Drain = Callable[[Document, threading.Lock], list[DocumentChangedEvent]]
+
+
+def _sending(drain: _Drain) -> _Drain:
+    """Return Panel's way with changes that it held back, for a page that gets ready.
+
+    It drops them until the browser tells that the page is ready, as if they came with the page;
+    but that may have been sent before, and a plot that told how large it is waited for its
+    picture for ever. What is sent before the page is, the browser leaves aside.
+    """
+
+    def drain_and_send(document: Document, lock: threading.Lock) -> list[DocumentChangedEvent]:
+        context = document.session_context
+        with lock:
+            held = list(document.callbacks._held_events)  # noqa: SLF001 - as Panel does
+        events = drain(document, lock)
+        if context is None or context.session is None or not context.session.connection_count:
+            return events
+        return events + [
+            event
+            for event in held
+            if isinstance(event, DocumentPatchedEvent) and not isinstance(event, MessageSentEvent)
+        ]
+
+    drain_and_send.maxrf_sends = True
+    return drain_and_send
 
 
 def draw_ahead(pane: pn.pane.HoloViews, document: Document) -> None:

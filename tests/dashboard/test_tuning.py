@@ -8,6 +8,7 @@ import socket
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import holoviews as hv
 import panel as pn
@@ -15,15 +16,17 @@ import panel_material_ui as pmui
 import pytest
 from bokeh.application import Application
 from bokeh.core.types import ID
+from bokeh.document.events import DocumentPatchedEvent
 from bokeh.plotting import figure
 from bokeh.server.server import Server
 from bokeh.server.views.ws import WSHandler
 from bokeh.util.token import generate_jwt_token
+from panel.io import document as panel_document
 from panel.reactive import Syncable
 from panel.util.parameters import edit_readonly
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, websocket_connect
-from visitor import served, until
+from visitor import Session, served, until
 
 from dashboard.tuning import (
     LIVE_DEBOUNCE_MS,
@@ -193,6 +196,59 @@ def test_changes_before_a_browser_connects_are_made_at_once() -> None:
             return at_once
 
     assert asyncio.run(scenario()) is True
+
+
+class Wire:
+    """A connection to a browser that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    async def send_patch_document(self, event: DocumentPatchedEvent) -> None:
+        self.sent.append(getattr(event, "new", None))
+
+
+def sent_before_ready(*, is_connected: bool, change: Callable[[Any], None]) -> list[Any]:
+    """Return what is sent of held changes to a page whose browser has not told that it is ready."""
+    wire = Wire()
+
+    async def before(session: Session) -> None:
+        def hold() -> None:
+            with pn.io.hold():
+                change(session.root)
+
+        if is_connected:
+            session.server.subscribe(wire)
+        await session.do(hold)
+        session.server.unsubscribe(wire)
+
+    async def scenario() -> None:
+        async with served(lambda: pn.pane.HTML("first"), while_loading=before):
+            pass
+
+    asyncio.run(scenario())
+    return wire.sent
+
+
+def test_panel_drops_what_it_holds_while_a_page_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it does so no more, `tuning._sending` can go."""
+    stock = panel_document._drain_unconnected_events.__closure__[0].cell_contents
+    monkeypatch.setattr(panel_document, "_drain_unconnected_events", stock)
+    assert (
+        sent_before_ready(is_connected=True, change=lambda model: model.update(text="later")) == []
+    )
+
+
+def test_what_is_held_while_a_page_gets_ready_is_sent() -> None:
+    """The last of each property, and only where somebody has the page."""
+
+    def change(model: Any) -> None:
+        model.text = "soon"
+        model.height = 20
+        model.text = "later"
+
+    assert sent_before_ready(is_connected=True, change=change) == ["later", 20]
+    assert sent_before_ready(is_connected=False, change=change) == []
 
 
 @pytest.fixture
