@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.viewable import Viewer
 
 from maxrf_core import MaxrfError
 from maxrf_core.calibration import CalibrationCheck, recalibrated
 from maxrf_core.sidecar import sidecar_path, write_sidecar
 
 from .data import SharedScan
-from .dialogs import dialog
+from .dialogs import WithDialog, dialog
 from .latest import Latest
 from .notice import Notice
 from .state import ViewState
@@ -26,7 +25,7 @@ _MOST_POINTS = 8
 _FEWEST_POINTS = 2
 
 
-class CalibrationDialog(Viewer):
+class CalibrationDialog(WithDialog):
     """A button that says whether the energy axis agrees with the lines, and its dialog.
 
     Parameters
@@ -63,9 +62,6 @@ class CalibrationDialog(Viewer):
             on_click=self._open,
         )
         self._latest = Latest(lambda: self.shared.calibration, self._show, self._fail)
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return pn.Column(self.button, self.dialog, margin=0)
 
     def look(self) -> None:
         """Check the axis, in a thread; the button and the notice tell what came out."""

@@ -17,9 +17,8 @@ from .latest import Latest
 from .state import WINDOW, ViewState
 from .text import as_text
 
-__all__ = ["MapChooser", "Offer", "PairChoosers", "framed"]
+__all__ = ["MapChooser", "Offer", "PairChoosers"]
 
-PLOT_HEIGHT = "max(320px, calc(100vh - 310px))"
 
 _MOST_OFFERED = 3
 _LOOKING = "Looking for elements in the peaks of this scan …"
@@ -224,18 +223,3 @@ class Offer(Viewer):
 
     def _fail(self, error: Exception) -> None:
         self._layout[:] = [self._said(f"The peaks could not be searched: {error}")]
-
-
-def framed(content: Any, height: str = PLOT_HEIGHT) -> pn.Column:
-    """Return a plot in a frame of a height that follows the window's."""
-    return pn.Column(
-        content,
-        sizing_mode="stretch_width",
-        margin=0,
-        styles={
-            "height": height,
-            "overflow": "hidden",
-            "border": "1px solid var(--mui-palette-divider, #ddd)",
-            "border-radius": "6px",
-        },
-    )

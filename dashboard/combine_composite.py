@@ -15,7 +15,7 @@ import panel_material_ui as pmui
 from maxrf_core import Grid
 from maxrf_core.combinations import composite
 
-from .combine_choosers import MapChooser, Offer, framed
+from .combine_choosers import MapChooser, Offer
 from .combine_colours import TRIPLES, Triple
 from .combine_maps import combined_map, composite_names, value_text
 from .combine_mode import CombineMode
@@ -25,6 +25,7 @@ from .gallery_maps import GalleryMap, cell_values, kept_map
 from .pixels import Picture, View, block_mean, bounds_of, grid_bins
 from .scaling import percentiles
 from .state import ViewState
+from .theme import framed
 from .tuning import live
 
 __all__ = ["CompositeMode", "CompositeView", "Layer"]

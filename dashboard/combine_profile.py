@@ -16,7 +16,7 @@ from bokeh.plotting import figure
 
 from maxrf_core.profiles import LineCells, line_cells, profile, profile_weights
 
-from .combine_choosers import Offer, framed
+from .combine_choosers import Offer
 from .combine_line import Ends, LineMap, middle_line
 from .combine_maps import combined_map, kept_counts
 from .combine_mode import CombineMode, OnDemand
@@ -25,7 +25,7 @@ from .element_marks import colour_of
 from .gallery_maps import GalleryMap
 from .latest import Latest
 from .state import WINDOW, ViewState
-from .theme import COLOURS
+from .theme import COLOURS, framed
 from .view import LiveView
 
 __all__ = ["Profile", "ProfileMode", "ProfileView"]

@@ -16,7 +16,7 @@ from bokeh.plotting import figure
 from maxrf_core import ParameterError
 from maxrf_core.combinations import LEAST_SIGNIFICANCE, ratio, ratio_error
 
-from .combine_choosers import Offer, PairChoosers, framed
+from .combine_choosers import Offer, PairChoosers
 from .combine_maps import combined_map, pair_names, value_text
 from .combine_mode import CombineMode
 from .combine_plot import Blank, CombinedMap, Paintable
@@ -25,7 +25,7 @@ from .gallery_maps import GalleryMap, cell_values, kept_map
 from .layers import Asked
 from .scaling import ScaledMap, percentiles, scale_map
 from .state import ViewState
-from .theme import palette
+from .theme import framed, palette
 
 __all__ = [
     "Quotient",

@@ -27,7 +27,7 @@ from bokeh.plotting import figure
 
 from maxrf_core.combinations import inside_polygon, pearson, spearman
 
-from .combine_choosers import Offer, PairChoosers, framed
+from .combine_choosers import Offer, PairChoosers
 from .combine_maps import combined_map, pair_names
 from .combine_mode import CombineMode, OnDemand
 from .combine_selection import Pair, SelectedMap
@@ -36,7 +36,7 @@ from .gallery_maps import kept_map
 from .latest import Latest
 from .pixels import Picture, View, to_levels
 from .state import ViewState
-from .theme import COLOURS, palette
+from .theme import COLOURS, framed, palette
 from .tuning import quick_zoom
 from .view import LiveView
 

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from maxrf_core import ParameterError, Roi, Scan, open_scan
 from maxrf_core.calibration import CalibrationCheck, check_calibration
-from maxrf_core.location import is_url
+from maxrf_core.location import file_stamp, is_url
 from maxrf_core.resolution import REFERENCE_KEV, Resolution, fit_resolution
 from maxrf_core.schema import CHANNELS_PER_GROUP
 from maxrf_core.sidecar import read_sidecar
@@ -359,11 +359,7 @@ def _identity(location: Path | str) -> tuple[str | int, ...]:
     if is_url(location):
         return (str(location),)
     path = Path(location)
-    try:
-        status = path.stat()
-    except OSError:
-        return (str(path),)  # opening it says what is wrong
-    return str(path.resolve()), status.st_mtime_ns, status.st_size, _calibration_of(path)
+    return *file_stamp(path), _calibration_of(path)
 
 
 def _calibration_of(path: Path) -> str:

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from typing import Literal
 
+import panel as pn
 import panel_material_ui as pmui
+from panel.viewable import Viewer
 
-__all__ = ["dialog", "waiting"]
+__all__ = ["WithDialog", "dialog", "waiting"]
 
 _CLOSE = {"& [aria-label=close]": {"color": "text.primary"}}
 """Its own grey can hardly be seen on a dark dialog."""
+
+
+class WithDialog(Viewer):
+    """A button, and the dialog that it opens.
+
+    Attributes
+    ----------
+    button : Button
+        Stands wherever the layout has it.
+    dialog : Dialog
+        Stands anywhere on the page: it is over all of it when it is open.
+    """
+
+    button: pmui.Button
+    dialog: pmui.Dialog
+
+    def __panel__(self) -> pn.Column:
+        """Return button and dialog."""
+        return pn.Column(self.button, self.dialog, margin=0)
 
 
 def dialog(

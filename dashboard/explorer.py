@@ -15,7 +15,6 @@ from maxrf_core import Scan
 
 from .calibration_dialog import CalibrationDialog
 from .combine import Combine
-from .combine_choosers import framed
 from .data import SharedScan, shared_scan
 from .element_picker import ElementChooser, ElementPicker
 from .energymap import EnergyMapView
@@ -33,7 +32,7 @@ from .regions_dialog import RegionsDialog
 from .sigma_dialog import SigmaDialog
 from .spectrum import SpectrumView
 from .state import ViewState
-from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT
+from .theme import MAP_HEIGHT, SPECTRUM_HEIGHT, framed
 from .tuning import live
 from .view import check_picks
 from .view_tools import ViewTools

@@ -8,12 +8,11 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.viewable import Viewer
 
 from maxrf_core import MaxrfError, ParameterError
 
 from .data import SharedScan
-from .dialogs import dialog
+from .dialogs import WithDialog, dialog
 from .downloads import Download
 from .export_choices import CHOICES, Choice, export_options
 from .export_task import ExportTask
@@ -31,7 +30,7 @@ _BYTES = 4  # float32
 _WHOLE = {"sizing_mode": "stretch_width", "margin": (4, 0)}
 
 
-class ExportDialog(Viewer):
+class ExportDialog(WithDialog):
     """A button, and the dialog that it opens: what, as which file, made and downloaded.
 
     Parameters
@@ -75,10 +74,6 @@ class ExportDialog(Viewer):
         self._what.param.watch(lambda *_: self._choose(), "value")
         for field in (self._as, *self._energies, self._binning):
             field.param.watch(lambda *_: self._show_options(), "value")
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        """Return button and dialog."""
-        return pn.Column(self.button, self.dialog, margin=0)
 
     @property
     def choice(self) -> Choice:

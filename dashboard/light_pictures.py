@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from maxrf_core.location import file_stamp
 from maxrf_core.mosaic_file import read_mosaic
 from maxrf_core.photo import PhotoFit
 from maxrf_core.photo_file import photo_size, warp_photo
@@ -102,7 +103,7 @@ def photo_picture(path: Path, fit: PhotoFit, bounds: Bounds, pixel: tuple[float,
         colours, covered = warp_photo(path, fit, extent=bounds, shape=_shape(bounds, pixel))
         return Picture(_packed(colours, covered), bounds, pixel)
 
-    return _drawn_once((_identity(path), fit.matrix.tobytes(), bounds, pixel), draw)
+    return _drawn_once((file_stamp(path), fit.matrix.tobytes(), bounds, pixel), draw)
 
 
 def whole_photo(path: Path) -> tuple[Picture, tuple[int, int]]:
@@ -125,7 +126,7 @@ def whole_photo(path: Path) -> tuple[Picture, tuple[int, int]]:
         colours, covered = warp_photo(path, upright, extent=bounds, shape=shape)
         return Picture(_packed(colours, covered), bounds, (width / shape[1], height / shape[0]))
 
-    return _drawn_once((_identity(path), "whole"), draw), (width, height)
+    return _drawn_once((file_stamp(path), "whole"), draw), (width, height)
 
 
 _NONE = np.zeros((0, 2))
@@ -160,7 +161,7 @@ def mosaic_picture(path: Path, bounds: Bounds, pixel: tuple[float, float]) -> Pi
             drawn[rows, columns] = np.asarray(scaled)
         return Picture(drawn.view(np.uint32)[..., 0], bounds, pixel)
 
-    return _drawn_once((_identity(path), bounds, pixel), draw)
+    return _drawn_once((file_stamp(path), bounds, pixel), draw)
 
 
 def _middles(start: float, pixel: float, count: int, within: tuple[float, ...]) -> slice:
@@ -180,14 +181,6 @@ def _packed(
     """Return colours (h, w, 3) as Bokeh takes them, (h, w): red, green, blue, alpha in memory."""
     alpha = np.where(covered, 255, 0).astype(np.uint8)
     return np.ascontiguousarray(np.dstack([colours, alpha])).view(np.uint32)[..., 0]
-
-
-def _identity(path: Path) -> tuple[str, int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return str(path), 0, 0  # reading it says what is wrong
-    return str(path.resolve()), status.st_mtime_ns, status.st_size
 
 
 def _drawn_once(key: Hashable, draw: Callable[[], Picture]) -> Picture:

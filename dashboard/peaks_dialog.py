@@ -10,12 +10,11 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 from panel.custom import JSComponent
-from panel.viewable import Viewer
 
 from maxrf_core.proposals import Candidate, Proposal
 
 from .data import SharedScan
-from .dialogs import dialog, waiting
+from .dialogs import WithDialog, dialog, waiting
 from .element_marks import line_label
 from .element_picker import ElementChooser
 from .latest import Latest
@@ -210,7 +209,7 @@ class PeakTable(JSComponent):
                 self._chooser.toggle(symbol)
 
 
-class PeaksDialog(Viewer):
+class PeaksDialog(WithDialog):
     """A button, and the dialog that it opens: the table of peaks.
 
     Parameters
@@ -252,10 +251,6 @@ class PeaksDialog(Viewer):
         )
         self._latest = Latest(self._find, self._show, self._fail)
         chooser.param.watch(lambda event: self._complain(event.new), "complaint")
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        """Return button and dialog."""
-        return pn.Column(self.button, self.dialog, margin=0)
 
     def _open(self, _: object) -> None:
         if not self.dialog.objects:

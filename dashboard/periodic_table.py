@@ -9,12 +9,11 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 from panel.custom import JSComponent
-from panel.viewable import Viewer
 
 from maxrf_core.elements import ELEMENTS, TABLE_SHAPE
 
 from .data import SharedScan
-from .dialogs import dialog
+from .dialogs import WithDialog, dialog
 from .element_marks import colour_of
 from .element_picker import ElementChooser
 from .latest import Latest
@@ -175,7 +174,7 @@ class PeriodicTable(JSComponent):
                 self._chooser.toggle(symbol)
 
 
-class PeriodicTableDialog(Viewer):
+class PeriodicTableDialog(WithDialog):
     """A button, and the dialog with the periodic table.
 
     Parameters
@@ -206,10 +205,6 @@ class PeriodicTableDialog(Viewer):
         )
         self._latest = Latest(lambda: shared.elements.proposed, self._show, self._fail)
         chooser.param.watch(lambda event: self._complain(event.new), "complaint")
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        """Return button and dialog."""
-        return pn.Column(self.button, self.dialog, margin=0)
 
     def _open(self, _: object) -> None:
         if self.table is None:

@@ -16,7 +16,7 @@ from maxrf_core.photo_record import PhotoRecord, forget_photo, keep_photo, kept_
 from maxrf_core.sidecar import sidecar_path
 
 from .data import SharedScan
-from .dialogs import dialog, waiting
+from .dialogs import WithDialog, dialog, waiting
 from .energymap import EnergyMapView
 from .latest import Latest
 from .light import fit_told, folder_path, picture_path, pictures_beside
@@ -74,7 +74,7 @@ class _Loaded:
     complaint: str
 
 
-class PhotoDialog(Viewer):
+class PhotoDialog(WithDialog):
     """A button, and the dialog that it opens: photo and map side by side, and point pairs.
 
     Parameters
@@ -128,10 +128,6 @@ class PhotoDialog(Viewer):
         )
         self._loading = Latest(self._load, self._show, self._fail)
         self._keeping = Latest(self._obey, self._obeyed, self._fail)
-
-    def __panel__(self) -> Viewable:
-        """Return button and dialog."""
-        return pn.Column(self.button, self.dialog, margin=0)
 
     def _open(self, _: object) -> None:
         scan = folder_path(self.shared)

@@ -11,13 +11,12 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.viewable import Viewer
 
 from maxrf_core import MaxrfError
 from maxrf_core.region_spectra import WindowCounts, region_counts
 
 from .data import SharedScan
-from .dialogs import dialog, waiting
+from .dialogs import WithDialog, dialog, waiting
 from .downloads import Download
 from .element_marks import line_label
 from .latest import Latest
@@ -185,7 +184,7 @@ i { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin
 """
 
 
-class RegionsDialog(Viewer):
+class RegionsDialog(WithDialog):
     """A button, and the dialog that it opens: the table of regions and elements.
 
     Parameters
@@ -223,10 +222,6 @@ class RegionsDialog(Viewer):
             lambda *_: self._ask(),
             ["regions", "elements", "window", "background", "per_second", "method", "correct_lag"],
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        """Return button and dialog."""
-        return pn.Column(self.button, self.dialog, margin=0)
 
     def _open(self, _: object) -> None:
         if not self.dialog.objects:

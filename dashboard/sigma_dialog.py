@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import panel as pn
 import panel_material_ui as pmui
-from panel.viewable import Viewer
 
 from maxrf_core import ParameterError
 from maxrf_core.resolution import REFERENCE_KEV
@@ -17,7 +16,7 @@ from maxrf_core.smoothing import sigma_to_fwhm
 from maxrf_core.thinning import SigmaSuggestion
 
 from .data import SharedScan
-from .dialogs import dialog, waiting
+from .dialogs import WithDialog, dialog, waiting
 from .latest import Latest
 from .region_counts import Interpolated, mask_of
 from .state import MAX_SIGMA, ViewState
@@ -37,7 +36,7 @@ _EXPLAINED = (
 )
 
 
-class SigmaDialog(Viewer):
+class SigmaDialog(WithDialog):
     """A button, and the dialog that it opens: deviance against sigma, and the best one.
 
     Parameters
@@ -80,10 +79,6 @@ class SigmaDialog(Viewer):
         state.param.watch(
             lambda *_: self._ask(), ["spectrum", "cell", "follow_resolution", "region", "regions"]
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        """Return button and dialog."""
-        return pn.Column(self.button, self.dialog, margin=0)
 
     def _open(self, _: object) -> None:
         if not self.dialog.objects:

@@ -1,7 +1,10 @@
-"""Colours, colour maps and sizes of the page."""
+"""Colours, colour maps, sizes and frames of the page."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import panel as pn
 from bokeh import palettes
 
 __all__ = [
@@ -9,7 +12,9 @@ __all__ = [
     "COLOUR_MAPS",
     "ELEMENT_COLOURS",
     "MAP_HEIGHT",
+    "PLOT_HEIGHT",
     "SPECTRUM_HEIGHT",
+    "framed",
     "palette",
     "text_colour",
 ]
@@ -41,6 +46,7 @@ _FACTORIES = {
     "gray": palettes.gray,
 }
 
+PLOT_HEIGHT = "max(320px, calc(100vh - 310px))"
 MAP_HEIGHT = "max(290px, calc((100vh - 158px) * 0.54))"
 SPECTRUM_HEIGHT = "max(290px, calc((100vh - 158px) * 0.46), min(440px, calc(640px - 27vw)))"
 
@@ -63,3 +69,18 @@ def text_colour(fill: str) -> str:
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
     luminance = sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
     return "#000000" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#ffffff"
+
+
+def framed(content: Any, height: str = PLOT_HEIGHT) -> pn.Column:
+    """Return a plot in a frame of a height that follows the window's."""
+    return pn.Column(
+        content,
+        sizing_mode="stretch_width",
+        margin=0,
+        styles={
+            "height": height,
+            "overflow": "hidden",
+            "border": "1px solid var(--mui-palette-divider, #ddd)",
+            "border-radius": "6px",
+        },
+    )

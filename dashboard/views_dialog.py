@@ -6,18 +6,16 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import panel as pn
 import panel_material_ui as pmui
 import param
 from panel.custom import JSComponent
-from panel.viewable import Viewer
 
 from maxrf_core import MaxrfError
 from maxrf_core.presets import MAX_PRESET_BYTES
 from maxrf_core.regions import MAX_NAME
 
 from .data import SharedScan
-from .dialogs import dialog
+from .dialogs import WithDialog, dialog
 from .latest import Latest
 from .saved_views import (
     delete_view,
@@ -145,7 +143,7 @@ class ViewsPanel(JSComponent):
         return values, " ".join([said, *notices]), None
 
 
-class ViewsDialog(Viewer):
+class ViewsDialog(WithDialog):
     """A button, and the dialog that it opens.
 
     Parameters
@@ -169,10 +167,6 @@ class ViewsDialog(Viewer):
             margin=(4, 0),
             on_click=self._open,
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        """Return button and dialog."""
-        return pn.Column(self.button, self.dialog, margin=0)
 
     def _open(self, _: object) -> None:
         if not self.dialog.objects:

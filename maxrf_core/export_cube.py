@@ -263,6 +263,4 @@ def cube_part(
         If an option has no meaning.
     """
     channels, kev = channel_bins(scan, energies, binning)
-    name = scan.operator(method, lag=lag).method
-    lag = scan.lag_corrected if lag is None else lag
-    return CubePart(scan, name, lag, sigma, channels, kev, image)
+    return CubePart(scan, *scan.interpolation(method, lag), sigma, channels, kev, image)

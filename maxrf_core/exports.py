@@ -240,8 +240,7 @@ def _maps(scan: Scan, kind: str, given: dict[str, Any]) -> MapSet:
     orientation = given["orientation"] or ("motor" if kind == "npy" else "image")
     options = {name: given[name] for name in ("sigma", "background", "per_second", "errors")}
     windows = check_windows(scan, given["windows"])
-    method = scan.operator(given["method"], lag=given["lag"]).method
-    lag = scan.lag_corrected if given["lag"] is None else given["lag"]
+    method, lag = scan.interpolation(given["method"], given["lag"])
     return MapSet(scan, windows, method, lag, **options, image=orientation == "image")
 
 

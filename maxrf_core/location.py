@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["is_url"]
+from pathlib import Path
+
+__all__ = ["file_stamp", "is_url"]
 
 
 def is_url(location: object) -> bool:
     """Return whether a location is a URL and not a path, such as ``C://scans``."""
     return isinstance(location, str) and location.find("://") > 1
+
+
+def file_stamp(path: Path) -> tuple[str, int, int]:
+    """Return what tells a file from another, and from its successor under the same name.
+
+    Its path, when it was changed in nanoseconds, and its bytes; zeros where there is no file.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path), 0, 0  # reading it says what is wrong
+    return str(path.resolve()), status.st_mtime_ns, status.st_size

@@ -20,6 +20,7 @@ from cachetools import LRUCache
 from PIL import Image, UnidentifiedImageError
 
 from .errors import ParameterError
+from .location import file_stamp
 from .photo import PhotoFit
 
 __all__ = ["MAX_PHOTO_PIXELS", "photo_size", "warp_photo"]
@@ -127,11 +128,7 @@ _kept_lock = threading.Lock()
 
 def _levels(path: Path, reduce: int) -> _Levels:
     """Return what `_decoded` does, decoded now or lately."""
-    try:
-        status = path.stat()
-    except OSError:
-        return _decoded(path, reduce)  # which says what is wrong
-    key = (str(path.resolve()), status.st_mtime_ns, status.st_size, reduce)
+    key = (*file_stamp(path), reduce)
     with _kept_lock:
         levels = _kept.get(key)
     if levels is None:

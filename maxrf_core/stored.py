@@ -149,8 +149,7 @@ class StoredScan:
         ParameterError
             If there is no such method, or the lag is not finite.
         """
-        method = check_method(self.method if method is None else method)
-        lag = self.lag_corrected if lag is None else check_lag(lag)
+        method, lag = self.interpolation(method, lag)
         key = (method, 0.0 if method == "selected" else lag)
         operator = self._operators.get(key)
         if operator is None:
@@ -162,6 +161,19 @@ class StoredScan:
                     while len(self._operators) > _OPERATORS_KEPT:
                         del self._operators[next(iter(self._operators))]
         return operator
+
+    def interpolation(
+        self, method: str | None = None, lag: float | None = None
+    ) -> tuple[str, float]:
+        """Return method and lag as `operator` takes them: what is left out is the conversion's.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such method, or the lag is not finite.
+        """
+        method = check_method(self.method if method is None else method)
+        return method, self.lag_corrected if lag is None else check_lag(lag)
 
     def _load_operator(self, method: str, lag: float) -> Operator:
         if lag == self.lag_corrected and has_operator(self._reader, method):

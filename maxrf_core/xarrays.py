@@ -361,11 +361,8 @@ def _energies(scan: Scan) -> tuple[str, npt.NDArray[np.float64], dict[str, str]]
 
 def _how(scan: Scan, method: str | None, sigma: Sigma, lag: float | None) -> dict[str, Any]:
     """Return how cells were made of spectra."""
-    return {
-        "method": scan.method if method is None else method,
-        "sigma_channels": _plain(sigma),
-        "lag_periods": float(scan.lag_corrected if lag is None else lag),
-    }
+    method, lag = scan.interpolation(method, lag)
+    return {"method": method, "sigma_channels": _plain(sigma), "lag_periods": float(lag)}
 
 
 def _origin(scan: Scan) -> dict[str, str]:
