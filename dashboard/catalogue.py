@@ -12,7 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 from maxrf_core import Grid, MaxrfError
 from maxrf_core.location import is_url
-from maxrf_core.schema import COUNTS_BY_SPECTRUM, CRONO_SUFFIXES, ZIPSTORE_SUFFIX
+from maxrf_core.schema import (
+    COUNTS_BY_SPECTRUM,
+    CRONO_SUFFIXES,
+    CUBE_SUFFIXES,
+    ZIPSTORE_SUFFIX,
+)
 from maxrf_core.store import StoreReader
 
 __all__ = ["Catalogue", "CatalogueError", "Entry", "Facts", "catalogue", "facts_of"]
@@ -35,7 +40,7 @@ class Entry:
     zipstore : Path or str
         Its zipstore, converted or to be, as a file or a folder; or the URL of one.
     source : Path or None
-        Its Crono file, where there is one.
+        Its Crono file, or the cube that it comes from, where there is one.
     is_demo : bool
         Whether it is the demo scan, which is simulated when it is not there.
     folder : str
@@ -60,7 +65,16 @@ class Entry:
             return False
         if self.source is None or not self.source.is_file():
             return True
-        return self.zipstore.stat().st_mtime_ns >= self.source.stat().st_mtime_ns
+        changed = max(path.stat().st_mtime_ns for path in _files_of(self.source))
+        if self.zipstore.stat().st_mtime_ns >= changed:
+            return True
+        # What was exported from a zipstore lies beside it and is newer.
+        return _source_name(self.zipstore) not in (None, self.source.name)
+
+    @property
+    def is_cube(self) -> bool:
+        """Whether its source is a cube of another program or scanner."""
+        return self.source is not None and self.source.suffix.lower() in CUBE_SUFFIXES
 
 
 class Catalogue(dict[str, Entry]):
@@ -73,16 +87,18 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
     Parameters
     ----------
     arguments : sequence of str
-        Zipstores (files, folders of their entries, or URLs), Crono files, or folders of
-        them. Nothing else is ever opened: a visitor chooses among their names.
+        Zipstores (files, folders of their entries, or URLs), Crono files, cubes (``.rpl`` or the
+        ``.raw`` beside it, ``.datastack``), or folders of them. Nothing else is ever opened: a
+        visitor chooses among their names.
     demo : Entry
         What to show when there are none.
 
     Returns
     -------
     Catalogue
-        A Crono file and its zipstore are one entry. Two scans of one name are told
-        apart by a number, and by the folders that they lie in.
+        A scan's file and its zipstore are one entry; of several files under one name, what the
+        zipstore was made from. Two scans of one name are told apart by a number, and by the
+        folders that they lie in.
 
     Raises
     ------
@@ -91,15 +107,14 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
     """
     if not arguments:
         return Catalogue({demo.name: demo})
-    found: dict[Path | str, Entry] = {}
+    alike: dict[Path | str, list[Entry]] = {}
     for argument in arguments:
         for entry in _entries(argument):
-            known = found.get(entry.zipstore)
-            if known is None or known.source is None:
-                found[entry.zipstore] = entry
+            alike.setdefault(entry.zipstore, []).append(entry)
+    found = [_one_of(some) for some in alike.values()]
     entries = Catalogue()
-    names = [entry.name for entry in found.values()]
-    for entry in found.values():
+    names = [entry.name for entry in found]
+    for entry in found:
         name, number = entry.name, 2
         while name in entries:
             name, number = f"{entry.name} ({number})", number + 1
@@ -115,6 +130,32 @@ def _entries(argument: str) -> list[Entry]:
     return [_entry(path) for path in _files(Path(argument))]
 
 
+def _one_of(entries: Sequence[Entry]) -> Entry:
+    """Return the entry, of those that have or would get the same zipstore, that it stands for."""
+    with_source = {entry.source: entry for entry in entries if entry.source is not None}
+    if len(with_source) < 2:
+        return next(iter(with_source.values()), entries[0])
+    made_from = _source_name(Path(entries[0].zipstore))
+    return min(with_source.values(), key=lambda one: (one.source.name != made_from, one.is_cube))
+
+
+def _source_name(zipstore: Path) -> str | None:
+    """Return the name of the file that a zipstore was made from; None if it does not tell."""
+    try:
+        with StoreReader(zipstore) as reader:
+            return str(reader.attributes["source"]["name"])
+    except (MaxrfError, KeyError, TypeError):
+        return None  # none yet, or opening it says what is wrong
+
+
+def _files_of(source: Path) -> list[Path]:
+    """Return the files of a scan that is not converted: an ``.rpl`` has its counts beside it."""
+    if source.suffix.lower() != ".rpl":
+        return [source]
+    beside = (source.with_suffix(suffix) for suffix in (".raw", ".RAW"))
+    return [source, *[raw for raw in beside if raw.is_file()][:1]]
+
+
 def _name_in(url: str) -> str:
     """Return the last part of a URL's path without its ending, or else the host."""
     parts = urlsplit(url)
@@ -126,11 +167,14 @@ def _files(path: Path) -> list[Path]:
     if _is_folder_store(path):
         return [path]
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if _is_scan(file))
+        # A .raw by itself may be a photo; one of counts has its .rpl.
+        files = sorted(
+            file for file in path.iterdir() if _is_scan(file) and file.suffix.lower() != ".raw"
+        )
         if not files:
             msg = (
-                f"the folder {path} has no zipstore and no Crono file (*.zipstore, *.HDF5); "
-                "name another, or none for the demo scan."
+                f"the folder {path} has no zipstore, no Crono file and no cube (*.zipstore, "
+                "*.HDF5, *.rpl, *.datastack); name another, or none for the demo scan."
             )
             raise CatalogueError(msg)
         return files
@@ -138,7 +182,10 @@ def _files(path: Path) -> list[Path]:
         msg = f"there is no file or folder {path}; check the names after --args."
         raise CatalogueError(msg)
     if not _is_scan(path):
-        msg = f"{path} is neither a zipstore nor a Crono file (*.zipstore, *.HDF5)."
+        msg = (
+            f"{path} is neither a zipstore nor a Crono file nor a cube (*.zipstore, *.HDF5, "
+            "*.rpl, *.datastack)."
+        )
         raise CatalogueError(msg)
     return [path]
 
@@ -149,7 +196,7 @@ def _is_scan(path: Path) -> bool:
     suffix = path.suffix.lower()
     if _is_folder_store(path):
         return suffix == ZIPSTORE_SUFFIX
-    return path.is_file() and suffix in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
+    return path.is_file() and suffix in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES, *CUBE_SUFFIXES)
 
 
 def _is_folder_store(path: Path) -> bool:
@@ -163,6 +210,9 @@ def _entry(path: Path) -> Entry:
         return Entry(path.stem, path, None)
     if path.is_dir():
         return Entry(path.name, path, None)
+    if path.suffix.lower() == ".raw":
+        headers = (path.with_suffix(suffix) for suffix in (".rpl", ".RPL"))
+        path = next((header for header in headers if header.is_file()), path)
     return Entry(path.stem, path.with_name(path.stem + ZIPSTORE_SUFFIX), path)
 
 
@@ -180,7 +230,7 @@ class Facts:
     is_measured : bool
         Whether that is the date of the measurement, which the file tells; else of the file.
     n_bytes : int or None
-        Size on disk: of the zipstore, or of the Crono file if there is none yet.
+        Size on disk: of the zipstore, or of the scan's own files if there is none yet.
     n_spectra : int or None
         Spectra of a converted scan.
     shape : (int, int) or None
@@ -210,7 +260,8 @@ def facts_of(entry: Entry) -> Facts:
     is_converted = entry.is_converted
     path = entry.zipstore if is_converted or entry.source is None else entry.source
     try:
-        facts = Facts(_moment(path.stat().st_mtime), n_bytes=_size(path), is_converted=is_converted)
+        size = sum(map(_size, _files_of(path)))
+        facts = Facts(_moment(path.stat().st_mtime), n_bytes=size, is_converted=is_converted)
     except OSError as error:
         return Facts(fault=f"{path.name} cannot be looked at: {error.strerror or error}.")
     if not is_converted:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 from panel.viewable import Viewer
@@ -16,6 +18,65 @@ from .text import as_text
 __all__ = ["ConversionCard"]
 
 _POLL_MS = 200
+
+_ENERGIES = (
+    "Its energies are those that the file names. If it names none, or wrong ones, fill in both; "
+    "they can be calibrated on known lines later, too."
+)
+
+
+class EnergyFields(Viewer):
+    """Two fields for the energies of a cube's channels, which its file may not name.
+
+    Empty ones leave the energies to the file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fields = [
+            pmui.TextInput(label=label, placeholder="as in the file", size="small", width=230)
+            for label in ("Energy of channel 0 (keV)", "Width of a channel (keV)")
+        ]
+        told = pmui.Typography(_ENERGIES, variant="body2", margin=(5, 10))
+        self._layout = pn.Column(told, pn.FlexBox(*self._fields, margin=0), margin=0)
+
+    def __panel__(self) -> pn.Column:
+        return self._layout
+
+    @property
+    def _texts(self) -> list[str]:
+        return [field.value_input.strip().replace(",", ".") for field in self._fields]
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with what was filled in, in a sentence; empty if nothing is."""
+        if not any(self._texts):
+            return ""
+        if not all(self._texts):
+            return "Fill in both energies, or neither."
+        try:
+            zero, width = map(float, self._texts)
+        except ValueError:
+            zero = width = math.nan
+        if not (math.isfinite(zero) and 0 < width < math.inf):
+            return (
+                "The energies have to be numbers in keV, the width of a channel more than 0, such "
+                "as -0.956 and 0.010002."
+            )
+        return ""
+
+    @property
+    def options(self) -> list[str]:
+        """What was filled in, as options of ``maxrf convert``."""
+        if not all(self._texts):
+            return []
+        # -1e-05 would be an option to argparse
+        return ["--calibration", *(np.format_float_positional(float(t)) for t in self._texts)]
+
+    def disable(self, is_disabled: bool) -> None:
+        """Take no values while they are used."""
+        for field in self._fields:
+            field.disabled = is_disabled
 
 
 class ConversionCard(Viewer):
@@ -36,6 +97,7 @@ class ConversionCard(Viewer):
     ) -> None:
         super().__init__()
         self._entry, self._on_done = entry, on_done
+        self._energies = EnergyFields() if entry.is_cube else None
         self._poller: object = None
         if entry.is_demo:
             self._arguments = ["demo", "--prepare"]
@@ -47,10 +109,11 @@ class ConversionCard(Viewer):
             stale = overwrite or entry.zipstore.exists()
             self._arguments = ["convert", str(entry.source), *(["--overwrite"] if stale else [])]
             title = entry.name
+            kind = "cube" if entry.is_cube else "scan"
             text = (
-                "Its zipstore is older than the scan or cannot be used."
+                f"Its zipstore is older than the {kind} or cannot be used."
                 if stale
-                else "This scan is not converted yet: its spectra are read once into a zipstore "
+                else f"This {kind} is not converted yet: its spectra are read once into a zipstore "
                 "beside it, and then every map is a matter of milliseconds."
             )
         self._start = pmui.Button(label="Convert", color="primary", on_click=self._begin)
@@ -61,6 +124,7 @@ class ConversionCard(Viewer):
         self._layout = pn.Column(
             pmui.Typography(as_text(title), variant="h6"),
             pmui.Typography(text),
+            *([] if self._energies is None else [self._energies]),
             self._failure,
             self._bar,
             self._status,
@@ -81,7 +145,11 @@ class ConversionCard(Viewer):
         return self._layout
 
     def _begin(self, *_: object) -> None:
-        self._job = start_job(self._arguments)
+        fields = self._energies
+        if fields is not None and fields.fault:
+            self._failure.text = fields.fault
+            return
+        self._job = start_job(self._arguments, [] if fields is None else fields.options)
         self._show(self._job)
         if self._poller is None:
             self._poller = pn.state.add_periodic_callback(self._poll, _POLL_MS)
@@ -101,6 +169,8 @@ class ConversionCard(Viewer):
     def _show(self, job: Job | None) -> None:
         active = job is not None and not job.is_over
         self._start.visible, self._cancel.visible, self._bar.visible = not active, active, active
+        if self._energies is not None:
+            self._energies.disable(active)
         failed = job is not None and job.status == "failed"
         self._failure.text = job.message if failed else ""
         if active and job.progress is not None:

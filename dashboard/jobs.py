@@ -105,18 +105,18 @@ _lock = threading.Lock()
 
 
 def job_for(arguments: Sequence[str]) -> Job | None:
-    """Return the job that works on this, or ended last, if there was one."""
+    """Return the job that works on this, or ended last, if there was one, with any options."""
     with _lock:
         return _jobs.get(tuple(arguments))
 
 
-def start_job(arguments: Sequence[str]) -> Job:
-    """Start a job, or return the one that works on the same already."""
+def start_job(arguments: Sequence[str], options: Sequence[str] = ()) -> Job:
+    """Start a job, or return the one that works on the same already, whatever its options."""
     key = tuple(arguments)
     with _lock:
         job = _jobs.get(key)
         if job is None or job.is_over:
-            job = _jobs[key] = Job(arguments)
+            job = _jobs[key] = Job([*arguments, *options])
         return job
 
 

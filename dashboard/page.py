@@ -78,7 +78,7 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     Parameters
     ----------
     arguments : sequence of str
-        Zipstores, Crono files or folders; none for the demo scan.
+        Zipstores, Crono files, cubes or folders; none for the demo scan.
     query : mapping of str to str
         Keys and values of the URL.
 

@@ -101,10 +101,11 @@ example:
 """
 
 _SERVE = """\
-Serve the page with these scans: zipstores, Crono HDF5 files, folders of them, or URLs of zipstores
-(http, https, s3). Without PATHs it shows the demo scan. Ctrl-C or SIGTERM stops it. The server
-writes its log to the terminal; Crono files are converted, which writes a zipstore beside them, only
-when a visitor asks for it. Nothing is opened but what is named here.
+Serve the page with these scans: zipstores, Crono HDF5 files, cubes of other programs (.rpl,
+.datastack), folders of them, or URLs of zipstores (http, https, s3). Without PATHs it shows the
+demo scan. Ctrl-C or SIGTERM stops it. The server writes its log to the terminal; Crono files and
+cubes are converted, which writes a zipstore beside them, only when a visitor asks for it. Nothing
+is opened but what is named here.
 
 Only browsers on this computer can connect. To let others in, give an --address of this computer
 and the name that they type as --allow-websocket-origin. There is no password: anybody who
@@ -281,7 +282,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         type=_location,
         nargs="*",
-        help="zipstores, Crono files, folders, URLs of zipstores",
+        help="zipstores, Crono files, cubes, folders, URLs of zipstores",
     )
     _add_port(parser)
     add(

@@ -25,7 +25,7 @@ from .cli_server import run_server as _run_server
 from .cli_signals import stop_on_signals as _stop_on_signals
 from .errors import ConversionCancelled, MaxrfError, ParameterError
 from .location import is_url
-from .schema import CRONO_SUFFIXES, ZIPSTORE_SUFFIX
+from .schema import CRONO_SUFFIXES, CUBE_SUFFIXES, ZIPSTORE_SUFFIX
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -171,7 +171,7 @@ def _convert_one(
 ) -> str:
     """Convert a Crono scan, or a cube of another program, and return the zipstore's path."""
     from .conversion import convert_crono
-    from .imports import IMPORT_SUFFIXES, import_scan
+    from .imports import import_scan
     from .interpolation import DEFAULT_METHOD
 
     options = {
@@ -184,7 +184,7 @@ def _convert_one(
         "progress": report,
         "cancel": stop,
     }
-    if file.suffix.lower() in IMPORT_SUFFIXES:
+    if file.suffix.lower() in CUBE_SUFFIXES:
         return import_scan(file, **_import_options(args), **options)
     if args.calibration is not None:
         raise ParameterError(
@@ -367,12 +367,10 @@ def _check_paths(locations: Sequence[Path | str]) -> None:
             faults += _faults_of_url(location)
         elif not location.exists():
             faults.append(f"there is no file or folder {location}; check the name.")
-        elif not (
-            location.is_dir() or location.suffix.lower() in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES)
-        ):
+        elif not location.is_dir() and location.suffix.lower() not in _SHOWN:
             faults.append(
-                f"{location} cannot be shown; expected a folder, a {ZIPSTORE_SUFFIX} or a Crono "
-                f"HDF5 file ({', '.join(CRONO_SUFFIXES)})."
+                f"{location} cannot be shown; expected a folder, a {ZIPSTORE_SUFFIX}, a Crono "
+                f"HDF5 file ({', '.join(CRONO_SUFFIXES)}) or a cube ({', '.join(CUBE_SUFFIXES)})."
             )
     if faults:
         raise ParameterError(" ".join(faults))
@@ -387,6 +385,8 @@ def _faults_of_url(url: str) -> list[str]:
         return [str(error)]
     return []
 
+
+_SHOWN = (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES, *CUBE_SUFFIXES)
 
 _COMMANDS = {
     "convert": _convert,

@@ -30,16 +30,13 @@ from .progress import Progress, progress_bar
 from .scan import open_scan
 from .unfinished import output_error
 
-__all__ = ["IMPORT_SUFFIXES", "import_scan"]
+__all__ = ["import_scan"]
 
 _OPENERS: dict[str, Callable[[Path], AbstractContextManager[ForeignCube]]] = {
     ".rpl": open_rpl,
     ".raw": open_rpl,
     ".datastack": open_datastack,
 }
-
-IMPORT_SUFFIXES = tuple(_OPENERS)
-"""How files end that `import_scan` takes, in lower case."""
 
 STEPS_A_CELL = 1000
 """Motor steps between two cells: nothing says how far apart they are."""
@@ -93,8 +90,8 @@ def import_scan(
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
         raise ParameterError(
-            f"{path} ends in {path.suffix or 'nothing'!r}; expected {', '.join(IMPORT_SUFFIXES)}. "
-            "Crono HDF5 files are for convert_crono."
+            f"{path} ends in {path.suffix or 'nothing'!r}; expected "
+            f"{', '.join(schema.CUBE_SUFFIXES)}. Crono HDF5 files are for convert_crono."
         )
     line = None if calibration is None else _check_calibration(calibration)
     target = Path(output) if output is not None else path.parent
@@ -201,11 +198,11 @@ def _describe(
         for start, block in cube.blocks():
             if cancel is not None and cancel.is_set():
                 raise ConversionCancelled(f"the import of {cube.path} was cancelled.")
-            report(Progress("check", done, height * width))
+            report(Progress("import", done, height * width))
             counts[start : start + len(block)] = block
             written.check()
             done += len(block)
-        report(Progress("check", done, height * width))
+        report(Progress("import", done, height * width))
 
 
 def _check_energies(zipstore: str, energies: npt.NDArray[np.float32]) -> None:

@@ -13,6 +13,7 @@ __all__ = ["Progress", "progress_bar"]
 
 _LABELS = {
     "simulate": "Simulating spectra",
+    "import": "Reading the cube",
     "spectra": "Reading and smoothing spectra",
     "operator": "Building the interpolation",
     "cube": "Computing the spectral cube",
@@ -30,8 +31,8 @@ class Progress:
     Parameters
     ----------
     stage : str
-        ``simulate``, ``spectra``, ``operator``, ``cube``, ``check``, ``frames``, ``camera`` or
-        ``mosaic``.
+        ``simulate``, ``import``, ``spectra``, ``operator``, ``cube``, ``check``, ``frames``,
+        ``camera`` or ``mosaic``.
     done, total : int
         Spectra, cells, chunks or frames done, and of how many.
     """

@@ -26,6 +26,9 @@ CALIBRATION_POINTS = "XRF/CalibrationPoints"
 
 CRONO_SUFFIXES = (".hdf5", ".h5", ".hdf")
 
+CUBE_SUFFIXES = (".rpl", ".raw", ".datastack")
+"""How cubes of other programs and scanners end that `import_scan` takes, in lower case."""
+
 # --- zipstore -----------------------------------------------------------------------------
 ZIPSTORE_SUFFIX = ".zipstore"
 SCHEMA_NAME = "maxrf-zipstore"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from bokeh.document import Document
 from panel.io.state import set_curdoc
 
-from dashboard.catalogue import Catalogue, CatalogueError, Entry, catalogue
+from dashboard.catalogue import Catalogue, CatalogueError, Entry, catalogue, facts_of
 from dashboard.data import SharedScan, shared_scan
 from dashboard.page import ScanPage
 from maxrf_core import MaxrfError, convert_crono
@@ -105,6 +106,81 @@ def test_a_folder_gives_its_scans_sorted_and_nothing_else(touch: Touch) -> None:
     ):
         touch(name)
     assert list(listed(touch("a.HDF5").parent)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("named", ["m6.rpl", "m6.raw", "."])
+def test_a_cube_is_an_entry_to_be_converted(touch: Touch, named: str) -> None:
+    """Whichever of its halves was named, or their folder."""
+    header = touch("m6.rpl")
+    touch("m6.raw")
+    touch("photo.raw")  # of a camera
+    entries = listed(header.parent / named)
+    assert entries == {"m6": Entry("m6", header.with_suffix(".zipstore"), header)}
+    assert entries["m6"].is_cube
+    assert not entries["m6"].is_converted
+
+
+def test_a_datastack_is_a_cube_and_a_crono_file_is_none(touch: Touch) -> None:
+    """What the card of a scan asks depends on it."""
+    entries = listed(touch("stack.datastack"), touch("scan.HDF5"), touch("letter.zipstore"))
+    assert {name: entry.is_cube for name, entry in entries.items()} == {
+        "stack": True,
+        "scan": False,
+        "letter": False,
+    }
+
+
+def test_a_lonely_half_of_a_cube_is_an_entry(touch: Touch) -> None:
+    """Its conversion says what is missing."""
+    raw = touch("m6.raw")
+    assert listed(raw) == {"m6": Entry("m6", raw.with_suffix(".zipstore"), raw)}
+
+
+def test_a_cube_is_as_large_and_as_new_as_its_counts(touch: Touch) -> None:
+    """The header is a text of some lines."""
+    header, raw = touch("m6.rpl", age=50), touch("m6.RAW", age=50)
+    raw.write_bytes(b"counts")
+    zipstore = touch("m6.zipstore", age=40)
+    os.utime(raw, (1_700_000_000, 1_700_000_000))
+    entry = listed(header)["m6"]
+    assert not entry.is_converted
+    assert facts_of(entry).n_bytes == 6
+    touch(zipstore.name, age=-1)
+    assert entry.is_converted
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".rpl", ".datastack"])
+def test_what_was_exported_from_a_zipstore_is_not_taken_for_its_scan(
+    crono_file: Path, tmp_path: Path, touch: Touch, suffix: str
+) -> None:
+    """It lies beside it under the same name, and is newer; converting it would replace it."""
+    zipstore = tmp_path / "letter.zipstore"
+    convert_crono(crono_file, output=zipstore, cubes=False, progress=False)
+    os.utime(zipstore, (1, 1))
+    exported = touch(f"letter{suffix}")
+    assert listed(zipstore.parent)["letter"].is_converted
+    assert listed(exported)["letter"].is_converted
+
+
+@pytest.mark.parametrize("other", [".h5", ".rpl", ".datastack"])
+def test_of_files_under_one_name_it_is_the_one_that_was_converted(
+    crono_file: Path, tmp_path: Path, touch: Touch, other: str
+) -> None:
+    """A scan written anew is to be converted anew, whatever was exported before."""
+    scan = Path(shutil.copy(crono_file, tmp_path / "letter.hdf5"))
+    zipstore = Path(convert_crono(scan, cubes=False, progress=False))
+    exported = touch(f"letter{other}")
+    for arguments in ([tmp_path], [exported, scan], [scan, exported], [exported, zipstore, scan]):
+        assert listed(*arguments)["letter"].source == scan
+    assert listed(tmp_path)["letter"].is_converted
+    os.utime(scan, (2e9, 2e9))
+    assert not listed(tmp_path)["letter"].is_converted
+
+
+def test_before_a_conversion_the_scan_goes_before_a_cube(touch: Touch) -> None:
+    """The cube was made from it."""
+    cube, scan = touch("letter.datastack"), touch("letter.h5")
+    assert listed(cube, scan)["letter"].source == scan
 
 
 def test_a_folder_named_like_a_scan_is_not_one(touch: Touch) -> None:
@@ -229,14 +305,16 @@ def test_a_missing_argument_is_named(tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_refused(touch: Touch) -> None:
     """Naming it was meant, so it is not passed over in silence."""
-    with pytest.raises(CatalogueError, match=r"picture\.png is neither a zipstore nor a Crono"):
+    with pytest.raises(
+        CatalogueError, match=r"picture\.png is neither a zipstore nor a Crono file nor"
+    ):
         listed(touch("a.HDF5"), touch("picture.png"))
 
 
 def test_a_folder_without_scans_is_refused(touch: Touch) -> None:
     """The likeliest cause is the wrong folder."""
     folder = touch("notes.txt").parent
-    with pytest.raises(CatalogueError, match="has no zipstore and no Crono file"):
+    with pytest.raises(CatalogueError, match="has no zipstore, no Crono file and no cube"):
         listed(folder)
     assert issubclass(CatalogueError, MaxrfError)
 

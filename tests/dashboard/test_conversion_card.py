@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import html
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import pytest
@@ -17,6 +18,7 @@ from dashboard import conversion_card
 from dashboard.catalogue import Entry
 from dashboard.conversion_card import ConversionCard
 from dashboard.jobs import Job
+from maxrf_core import open_scan
 from maxrf_core.progress import Progress
 
 
@@ -39,8 +41,10 @@ class Office:
 
     def __init__(self) -> None:
         self.jobs: dict[tuple[str, ...], StandIn] = {}
+        self.options: list[list[str]] = []
 
-    def start(self, arguments: list[str]) -> StandIn:
+    def start(self, arguments: list[str], options: Sequence[str] = ()) -> StandIn:
+        self.options.append(list(options))
         job = self.jobs.get(tuple(arguments))
         if job is None or job.is_over:
             job = self.jobs[tuple(arguments)] = StandIn()
@@ -93,6 +97,11 @@ class Card:
         """All text of the card."""
         status = [html.unescape(pane.object) for pane in self._layout.select(pn.pane.HTML)]
         return "\n".join([text.object for text in self._layout.select(pmui.Typography)] + status)
+
+    @property
+    def energies(self) -> list[pmui.TextInput]:
+        """The fields of a cube's energies."""
+        return list(self._layout.select(pmui.TextInput))
 
     @property
     def failure(self) -> str | None:
@@ -306,6 +315,113 @@ def test_a_scan_is_really_converted_from_the_card(crono_file: Path, tmp_path: Pa
 
     assert visit(entry, scenario) == [entry]
     assert entry.is_converted
+
+
+@pytest.fixture
+def cube(tmp_path: Path) -> Entry:
+    """Return a cube of 7 x 5 cells and 64 channels whose header names no energies."""
+    counts = np.random.default_rng(3).poisson(2.0, (7, 5, 64)).astype("<u2")
+    (tmp_path / "m6.raw").write_bytes(counts.tobytes())
+    header = tmp_path / "m6.rpl"
+    header.write_text(
+        "key value\nwidth 5\nheight 7\ndepth 64\noffset 0\ndata-length 2\n"
+        "data-type unsigned\nbyte-order little-endian\nrecord-by vector\n"
+    )
+    return Entry("m6", tmp_path / "m6.zipstore", header)
+
+
+@pytest.mark.usefixtures("office")
+def test_only_a_cube_is_asked_for_its_energies(entry: Entry, cube: Entry) -> None:
+    """A Crono file names them always."""
+
+    async def of_scan(card: Card) -> None:
+        assert card.energies == []
+
+    async def of_cube(card: Card) -> None:
+        assert [field.label for field in card.energies] == [
+            "Energy of channel 0 (keV)",
+            "Width of a channel (keV)",
+        ]
+        assert "This cube is not converted yet" in card.texts
+
+    visit(entry, of_scan)
+    visit(cube, of_cube)
+
+
+@pytest.mark.parametrize(
+    ("filled", "options"),
+    [
+        (("", " "), []),
+        (("-0.956", " 0.010002 "), ["--calibration", "-0.956", "0.010002"]),
+        (("-0,956", "0,010002"), ["--calibration", "-0.956", "0.010002"]),
+        (("-1e-5", "1e-6"), ["--calibration", "-0.00001", "0.000001"]),
+    ],
+)
+def test_energies_that_are_filled_in_are_used(
+    office: Office, cube: Entry, filled: tuple[str, str], options: list[str]
+) -> None:
+    """And cannot be changed while they are."""
+
+    async def scenario(card: Card) -> None:
+        for field, value in zip(card.energies, filled, strict=True):
+            field.value_input = value
+        await card.press("Convert")
+        assert office.options == [options]
+        assert all(field.disabled for field in card.energies)
+        office.job.status = "failed"
+        await until(lambda: not any(field.disabled for field in card.energies))
+
+    visit(cube, scenario)
+
+
+@pytest.mark.parametrize(
+    ("filled", "said"),
+    [
+        (("-0.956", ""), "Fill in both energies, or neither."),
+        ((" ", "0.01"), "Fill in both energies, or neither."),
+        (("0", "0"), "The energies have to be numbers in keV, the width"),
+        (("0", "-0.01"), "The energies have to be numbers in keV, the width"),
+        (("0", "inf"), "The energies have to be numbers in keV, the width"),
+        (("nan", "0.01"), "The energies have to be numbers in keV, the width"),
+        (("--overwrite", "0.01"), "The energies have to be numbers in keV, the width"),
+    ],
+)
+def test_energies_without_a_meaning_are_named(
+    office: Office, cube: Entry, filled: tuple[str, str], said: str
+) -> None:
+    """Before a process is started; then they can be put right."""
+
+    async def scenario(card: Card) -> None:
+        for field, value in zip(card.energies, filled, strict=True):
+            field.value_input = value
+        await card.press("Convert")
+        assert html.unescape(card.failure).startswith(said)
+        assert office.jobs == {}
+        for field in card.energies:
+            field.value_input = "0.01"
+        await card.press("Convert")
+        assert card.failure is None
+        assert office.options == [["--calibration", "0.01", "0.01"]]
+
+    visit(cube, scenario)
+
+
+def test_a_cube_without_energies_is_really_converted_with_those_filled_in(cube: Entry) -> None:
+    """What is missing is said first, in the words of the fields."""
+
+    async def scenario(card: Card) -> None:
+        await card.press("Convert")
+        await until(lambda: card.failure is not None, seconds=60)
+        assert "energy of channel 0 and the width of a channel" in card.failure
+        for field, value in zip(card.energies, ("-0.05", "0.25"), strict=True):
+            field.value_input = value
+        await card.press("Convert")
+        await until(lambda: card.done, seconds=60)
+
+    assert visit(cube, scenario) == [cube]
+    assert cube.is_converted
+    with open_scan(cube.zipstore) as scan:
+        np.testing.assert_allclose(scan.energies, -0.05 + 0.25 * np.arange(64), rtol=1e-6)
 
 
 def test_a_card_of_a_closed_page_stops_asking(office: Office, entry: Entry) -> None:

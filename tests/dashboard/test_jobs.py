@@ -128,6 +128,18 @@ def test_two_starts_share_a_running_job(program: Program) -> None:
     assert start_job(["convert", "b"]) is not job
 
 
+def test_a_running_job_is_shared_whatever_its_options(program: Program, tmp_path: Path) -> None:
+    """Two of them would write the same zipstore; the options reach the program."""
+    told = tmp_path / "told"
+    program(f"open({str(told)!r}, 'w').write(' '.join(sys.argv[-6:]) + '!')\n" + FOREVER)
+    job = start_job(["convert", "a"], ["--calibration", "-1", "0.5"])
+    assert start_job(["convert", "a"]) is job
+    assert start_job(["convert", "a"], ["--calibration", "0", "0.5"]) is job
+    assert job_for(["convert", "a"]) is job
+    soon(lambda: told.is_file() and told.read_text().endswith("!"))
+    assert told.read_text() == "a --calibration -1 0.5 --progress json!"
+
+
 @pytest.mark.parametrize("code", ["", "sys.exit(1)"], ids=["done", "failed"])
 def test_a_job_that_is_over_is_not_shared(program: Program, code: str) -> None:
     """Pressing the button again tries again."""
