@@ -177,8 +177,26 @@ class CountsTable:
         -------
         spectrum : (c,) float64
         """
+        return self.weighted_spectra(index, np.asarray(weights)[np.newaxis])[0]
+
+    def weighted_spectra(
+        self, index: npt.NDArray[np.integer], weights: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.float64]:
+        """Return several weighted sums of the same spectra, which are read once.
+
+        Parameters
+        ----------
+        index : (k,) integer
+            Numbers of the spectra.
+        weights : (m, k) float
+            Their weights in each sum.
+
+        Returns
+        -------
+        spectra : (m, c) float64
+        """
         order = np.argsort(index, kind="stable")
-        index, weights = np.asarray(index)[order], np.asarray(weights, dtype=np.float64)[order]
+        index, weights = np.asarray(index)[order], np.asarray(weights, dtype=np.float64)[:, order]
         numbers, starts = np.unique(index // self._spectra_per_chunk, return_index=True)
         stops = np.append(starts[1:], len(index))
         # What a region needs would push everything else out of the cache.
@@ -186,17 +204,17 @@ class CountsTable:
         read = self._chunk if few else self._source.read_chunk
 
         def add_up(part: slice) -> npt.NDArray[np.float64]:
-            total = np.zeros(self.n_channels)
+            total = np.zeros((len(weights), self.n_channels))
             for number, start, stop in zip(numbers[part], starts[part], stops[part], strict=True):
                 spectra = read(COUNTS_BY_SPECTRUM, (int(number), 0))
                 rows = index[start:stop] - number * self._spectra_per_chunk
-                of_rows = np.bincount(rows, weights[start:stop], len(spectra))
-                add_spectra(spectra, of_rows, total)
+                for one, added in zip(weights, total, strict=True):
+                    add_spectra(spectra, np.bincount(rows, one[start:stop], len(spectra)), added)
             return total
 
         parts = [slice(i, i + _CHUNKS_AT_ONCE) for i in range(0, len(numbers), _CHUNKS_AT_ONCE)]
         totals = map(add_up, parts) if few else self._pool.map(add_up, parts)
-        return sum(totals, np.zeros(self.n_channels))
+        return sum(totals, np.zeros((len(weights), self.n_channels)))
 
     # --- across channels --------------------------------------------------------------
 

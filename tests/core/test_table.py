@@ -204,6 +204,18 @@ def test_a_weighted_spectrum_is_the_weighted_sum(table_of, rng, monkeypatch):
     np.testing.assert_allclose(table.weighted_spectrum(index, weights), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("at_once", [2, 100])
+def test_weighted_sums_of_the_same_spectra_read_them_once(table_of, rng, monkeypatch, at_once):
+    """As a mean and its variance do, of regions as large as a scan."""
+    monkeypatch.setattr("maxrf_core.table._CHUNKS_AT_ONCE", at_once)
+    counts = poisson_counts(5, 101, 23)
+    index, weights = rng.permutation(101)[:70], rng.normal(size=(3, 70))
+    table = table_of(counts)
+    found = table.weighted_spectra(index, weights)
+    np.testing.assert_allclose(found, weights @ counts[index].astype(float), rtol=1e-9)
+    assert set(table._source.reads.values()) == {1}
+
+
 # --- cache and threads -------------------------------------------------------------------------
 @pytest.mark.parametrize("cache_bytes", [0, 700, 5000, 2**20])
 def test_the_cache_stays_within_its_bounds(cache_bytes, table_of, rng):
