@@ -46,7 +46,7 @@ class CalibrationDialog(WithDialog):
     ) -> None:
         super().__init__()
         self.shared, self.state = shared, state
-        self._on_calibrated = on_calibrated
+        self.on_calibrated = on_calibrated
         self.check: CalibrationCheck | None = None
         self._report = pn.pane.HTML("", sizing_mode="stretch_width")
         self._wrong = Notice("error", margin=(4, 0))
@@ -174,8 +174,8 @@ class CalibrationDialog(WithDialog):
             self._wrong.text = str(error)
             return
         self.dialog.open = False
-        if self._on_calibrated is not None:
-            self._on_calibrated()
+        if self.on_calibrated is not None:
+            self.on_calibrated()
         else:
             self.state.notice = "The calibration is stored; open the scan again to see it."
 

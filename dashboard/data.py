@@ -29,7 +29,7 @@ from .element_lines import ElementLines
 from .layers import LAYERS, Asked
 from .once import Once
 
-__all__ = ["KEPT_OPEN", "Line", "SharedScan", "shared_scan"]
+__all__ = ["KEPT_OPEN", "Line", "SharedScan", "kept_open", "shared_scan"]
 
 KEPT_OPEN = 4
 """Scans that stay open when nobody looks at them."""
@@ -352,6 +352,12 @@ def shared_scan(location: Path | str) -> SharedScan:
                 _recent.remove(shared)
             _recent.append(shared)
             return shared
+
+
+def kept_open() -> tuple[SharedScan, ...]:
+    """Return the scans that are kept open although nobody may look at them."""
+    with _lock:
+        return tuple(_recent)
 
 
 def _identity(location: Path | str) -> tuple[str | int, ...]:

@@ -36,9 +36,10 @@ from .explorer import Explorer, default_state, notice_of
 from .link_button import LinkButton
 from .pixels import View
 from .scaling import scale_map
+from .spare import Look, make_spare, make_spare_soon, take_spare
 from .state import ViewState
 from .text import as_text
-from .tuning import before_connecting, draw_ahead, without_busy_bar
+from .tuning import before_connecting, with_early_scripts, without_busy_bar
 from .view_tools import ViewTools
 
 __all__ = ["ScanPage", "page_for"]
@@ -64,12 +65,15 @@ _ALL_SCANS = (
     '<a href="?" data-maxrf-go style="color: inherit; text-underline-offset: 3px">All scans</a>'
 )
 
+_AT_FIRST = 3
+"""Sections of controls that come with the page; the others are below them on most screens."""
+
 _SEARCHED_FROM = 12
 """With more scans than so, the list of them has a field to search in."""
 
 
-_Look = tuple[Explorer, dict[str, Any]]
-"""The views of a visitor, and the view of a visitor without a query."""
+_Looked = tuple[Explorer | Look, dict[str, Any]]
+"""The views of a visitor, drawn or not, and the view that they would have without a query."""
 
 
 def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
@@ -113,12 +117,15 @@ def warm_up_drawing() -> None:
 def rehearse(entries: Sequence[Entry]) -> None:
     """Make ready before anybody comes, under ``panel serve --warm``.
 
-    That is, the scans on this machine that are kept open, and a whole page: the first that a
-    process draws takes three times as long as the others.
+    That is, the scans on this machine that are kept open, the first look at each of them, and a
+    whole page: the first that a process draws takes three times as long as the others.
     """
     opened = _make_ready([entry for entry in entries if not is_url(entry.zipstore)])
     for shared in opened[:1]:
         Explorer(shared).views().get_root(Document())
+    with ThreadPoolExecutor(1) as aside:  # the loop of this thread is the server's
+        for shared in opened:
+            aside.submit(asyncio.run, make_spare(shared)).result()
 
 
 @cache
@@ -209,14 +216,13 @@ class ScanPage:
         )
         self._chooser.param.watch(lambda event: self._choose(event.new), "value")
         self._main = pn.Column(sizing_mode="stretch_width", margin=8)
-        self.page = without_busy_bar(
-            pmui.Page(
-                title="MA-XRF",
-                header=[self._all_scans, self._facts] if len(entries) > 1 else [self._facts],
-                main=[self._main],
-                sidebar_width=280,
-            )
+        page = pmui.Page(
+            title="MA-XRF",
+            header=[self._all_scans, self._facts] if len(entries) > 1 else [self._facts],
+            main=[self._main],
+            sidebar_width=280,
         )
+        self.page = without_busy_bar(with_early_scripts(page))
         self._go()
         self._listen_to_address()
 
@@ -300,7 +306,7 @@ class ScanPage:
         query, document = dict(self._query), self._document
         turn = self._turn = object()
 
-        async def look() -> _Look:
+        async def look() -> _Looked:
             shared = await asyncio.wrap_future(_opening(entry))
             return await asyncio.to_thread(self._look, shared, query)
 
@@ -319,7 +325,7 @@ class ScanPage:
             else:
                 document.add_next_tick_callback(finish_later)
 
-        async def finish(looking: asyncio.Future[_Look]) -> None:
+        async def finish(looking: asyncio.Future[_Looked]) -> None:
             await asyncio.wait([looking])
             if document.session_context is None:
                 return  # the page was closed meanwhile
@@ -336,12 +342,15 @@ class ScanPage:
 
         document.add_next_tick_callback(begin)
 
-    def _look(self, shared: SharedScan, query: Mapping[str, str]) -> _Look:
+    def _look(self, shared: SharedScan, query: Mapping[str, str]) -> _Looked:
         """Return the views of a visitor and the view that they would have without a query."""
         state = default_state(shared)
         defaults = _view_of(state)
         values, notices = decode(query, shared, defaults)
         notices = [notice for notice in (self._unknown(), *notices) if notice]
+        if values == defaults and not notices and (spare := take_spare(shared)) is not None:
+            spare.explorer.calibration.on_calibrated = self._open_again
+            return spare, defaults
         state.param.update(**values, notice=" ".join(notices))
         try:
             explorer = Explorer(shared, state=state, on_calibrated=self._open_again)
@@ -358,7 +367,7 @@ class ScanPage:
         self._show_scan(self._name)
 
     async def _show_or_lament(
-        self, entry: Entry, turn: object, looking: asyncio.Future[_Look]
+        self, entry: Entry, turn: object, looking: asyncio.Future[_Looked]
     ) -> None:
         """Show a scan that was looked at, or say why it cannot be shown."""
         looking.exception()  # asked for, so that asyncio does not complain of one that is dropped
@@ -375,15 +384,14 @@ class ScanPage:
         if entry.source is not None:
             self._main.append(ConversionCard(entry, self._converted, overwrite=True))
 
-    async def _show(self, entry: Entry, explorer: Explorer, defaults: dict[str, Any]) -> None:
-        """Show the views of a scan, drawn one after the other: others may be served in between."""
-        layout, dialogs = pn.panel(explorer.workspaces()), pn.Column(margin=0)
-        for pane in layout.select(pn.pane.HoloViews):
-            await asyncio.sleep(0)
-            draw_ahead(pane, self._document)
+    async def _show(self, entry: Entry, views: Explorer | Look, defaults: dict[str, Any]) -> None:
+        """Show the views of a scan."""
+        is_spare = isinstance(views, Look)
+        look = views if is_spare else await Look.drawn(views, self._document)
+        explorer, layout, dialogs = look.explorer, look.layout, pn.Column(margin=0)
         self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
         # Side by side, not in one column: Bokeh lays a column out anew for each part that comes.
-        self.page.sidebar = [self._chooser, *explorer.sections()]
+        self.page.sidebar = [self._chooser, *look.sections[:_AT_FIRST]]
         await asyncio.sleep(0)
         self._main[:] = [notice_of(explorer.state), layout, dialogs]
         for button in layout.select(LinkButton):
@@ -392,8 +400,18 @@ class ScanPage:
             tools.show()
         self._shared, self._state, self._defaults = explorer.shared, explorer.state, defaults
         self._state.param.watch(lambda *_: self._write_address_soon(), list(defaults))
-        # Nobody sees them at first, and everybody would wait for them.
-        pn.state.onload(lambda: dialogs.extend(explorer.dialogs))
+
+        def complete() -> None:
+            """Add what few see at first, and everybody would wait for."""
+            if self._state is not explorer.state:
+                return  # another scan was chosen meanwhile
+            self.page.sidebar = [self._chooser, *look.sections]
+            dialogs[:] = explorer.dialogs
+            if is_spare:  # others may have laid something beside the scan since it was made
+                explorer.energy_map.underlay.renew()
+
+        pn.state.onload(complete)
+        make_spare_soon(explorer.shared)
         pn.state.onload(explorer.shared.prepare_picking)
         pn.state.onload(explorer.calibration.look)
 

@@ -34,6 +34,7 @@ __all__ = [
     "quick_zoom",
     "spare_modules",
     "tune",
+    "with_early_scripts",
     "without_busy_bar",
 ]
 
@@ -132,7 +133,26 @@ def draw_ahead(pane: pn.pane.HoloViews, document: Document) -> None:
     Panel goes through all models of a page for each plot that it puts there, and for all of them
     at once no longer.
     """
-    pane.object = pane._render(document, None, document.roots[0])  # noqa: SLF001 - panel 1.9
+    root = next(iter(document.roots), None)
+    pane.object = pane._render(document, None, root)  # noqa: SLF001 - panel 1.9
+
+
+_EARLY = """
+{% extends "base.html" %}
+{% block preamble %}{{ super() }}
+<link rel="preload" as="fetch" crossorigin="anonymous" href="ADDRESS">{% endblock %}
+{% block postamble %}{{ super() }}<script>importShim("ADDRESS")</script>{% endblock %}
+"""
+
+
+def with_early_scripts(page: pmui.Page) -> pmui.Page:
+    """Return the page with the script of its components read while the server draws.
+
+    Panel asks for it, and the browser reads 5 MB, when the page has come.
+    """
+    address = pmui.Page._render_esm(compiled=True, server=True)  # noqa: SLF001 - as its models
+    page.template = _EARLY.replace("ADDRESS", address)
+    return page
 
 
 def live(widget: Widget) -> Widget:

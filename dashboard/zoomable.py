@@ -147,6 +147,7 @@ class ZoomableView(MarkedView):
         extent = extent_of(shared.scan, self.parameter)
         self._zoom = Zoom(state, self.parameter, extent, self._together)
         self._screens: deque[Screen] = deque(maxlen=SHOWN_AT_ONCE)
+        self._of_browser: weakref.WeakSet[Screen] = weakref.WeakSet()
         self._drawing = Latest(self._draw, self._show_drawn, self._fail, ready=self._until_drawn)
 
     # --- what is drawn ------------------------------------------------------------------
@@ -246,7 +247,6 @@ class ZoomableView(MarkedView):
             plot.on_change(name, self._moved)
         left, bottom, right, top = self.home
         self._zoom.follow(plot, (left, right, bottom, top))
-        self._watch_ratio(screen)
         return screen
 
     def _watch_ratio(self, screen: Screen) -> None:
@@ -257,7 +257,7 @@ class ZoomableView(MarkedView):
         info = pn.state.browser_info
         if info is None:
             return
-
+        self._of_browser.add(screen)
         screen.ratio = info.device_pixel_ratio or 1.0
         of_view, of_screen = weakref.WeakMethod(self._refresh), weakref.ref(screen)
 
@@ -270,6 +270,10 @@ class ZoomableView(MarkedView):
         info.param.watch(told, "device_pixel_ratio")
 
     def _moved(self, _name: str, _old: Any, _new: Any) -> None:
+        # Not before a browser shows it: it may be drawn before anybody is there.
+        for screen in self._screens:
+            if screen not in self._of_browser:
+                self._watch_ratio(screen)
         self._refresh()
 
     async def _until_drawn(self, document: Document) -> None:

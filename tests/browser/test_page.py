@@ -30,6 +30,17 @@ def test_first_screen_is_useful(page: Driver, scan: Scan) -> None:
     assert max(line.max() for line in page.lines()) > 3
 
 
+_BUNDLES = """
+() => performance.getEntriesByType('resource').filter((e) => /ui\\.bundle\\.js/.test(e.name))
+  .map((e) => e.initiatorType)
+"""
+
+
+def test_the_script_of_the_components_is_read_once_and_early(page: Driver) -> None:
+    """The head of the page asks for it; asked for later it holds the first picture up."""
+    assert page.page.evaluate(_BUNDLES) == ["link"]
+
+
 def test_map_in_the_browser_is_the_scans(page: Driver, scan: Scan) -> None:
     """The picture is the map of the window shown, row 0 at the bottom, not something like it."""
     values = scan.energy_map(*page.window())

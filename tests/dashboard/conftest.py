@@ -11,7 +11,7 @@ import panel as pn
 import pytest
 from bokeh.io.doc import _PATCHED_CURDOCS
 
-from dashboard import Explorer
+from dashboard import Explorer, spare
 from dashboard.data import SharedScan
 from dashboard.tuning import tune
 from maxrf_core import convert_crono, open_scan, simulate_crono
@@ -52,6 +52,13 @@ def _opened(crono: Path) -> SharedScan:
 def crono_file() -> Path:
     """Return the Crono file of `shared`: copy it, and write beside the copy."""
     return CRONO
+
+
+@pytest.fixture(autouse=True)
+def _no_spares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test draw its own page: what another one left over is not what it made."""
+    monkeypatch.setattr(spare, "_spares", {})
+    monkeypatch.setattr(spare, "_SOON_S", 1e6)
 
 
 @pytest.fixture(scope="session")

@@ -660,7 +660,7 @@ def test_a_page_that_could_not_start_shows_so_under_any_address(tmp_path: Path) 
     async def play() -> None:
         made = partial(page.page_for, [str(tmp_path)], {})
         async with served(made, "a=1?b=2") as session:
-            assert "has no zipstore and no Crono file" in html.unescape(texts(session))
+            assert "has no zipstore, no Crono file and no cube" in html.unescape(texts(session))
 
     asyncio.run(play())
 

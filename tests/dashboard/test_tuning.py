@@ -36,6 +36,7 @@ from dashboard.tuning import (
     quick_zoom,
     spare_modules,
     tune,
+    with_early_scripts,
     without_busy_bar,
 )
 
@@ -196,6 +197,21 @@ def test_changes_before_a_browser_connects_are_made_at_once() -> None:
             return at_once
 
     assert asyncio.run(scenario()) is True
+
+
+def test_the_early_script_is_that_of_the_components() -> None:
+    """Another address would be read besides, and slow the page down."""
+
+    async def scenario() -> tuple[set[str], str]:
+        page = partial(pmui.Page, main=[pmui.Button(label="a"), pmui.Switch(label="b")])
+        async with served(lambda: with_early_scripts(page())) as session:
+            models = session.document.models
+            return {m.esm for m in models if getattr(m, "bundle", None)}, session.shown.template
+
+    addresses, template = asyncio.run(scenario())
+    (address,) = addresses
+    assert f'importShim("{address}")' in template
+    assert f'href="{address}"' in template
 
 
 class Wire:

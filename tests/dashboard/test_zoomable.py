@@ -431,6 +431,7 @@ def test_the_browser_tells_how_sharp_its_screen_is(shared: SharedScan) -> None:
     async def scenario(session: Session, explorer: Explorer) -> None:
         (screen,) = explorer.energy_map._screens
         assert screen.ratio == 1.0
+        await session.do(lambda: session.lay_out("map", 300, 250))
         await session.do(lambda: setattr(pn.state.browser_info, "device_pixel_ratio", 2.0))
         assert screen.ratio == 2.0
 
