@@ -35,6 +35,8 @@ __all__ = ["Gesture", "PageFigures", "measure_page", "table"]
 
 VIEWPORT = (1280, 800)
 DEMO = "the-demo"
+_BETWEEN_S = 5.0
+"""Between two visitors: the server draws the next one's first look meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def _visitor(browser: Browser, viewport: tuple[int, int]) -> Iterator[Driver]:
 
 
 def measure_page(
-    path: Path, *, viewport: tuple[int, int] = VIEWPORT, first_visits: int = 3, next_visits: int = 5
+    path: Path, *, viewport: tuple[int, int] = VIEWPORT, first_visits: int = 3, next_visits: int = 7
 ) -> PageFigures:
     """Measure the page of a scan.
 
@@ -249,7 +251,7 @@ def measure_page(
     first_visits : int
         Servers started, each for one first visitor.
     next_visits : int
-        Visitors after the first.
+        Visitors after the first, who come some seconds after one another.
     """
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = launch(playwright)
@@ -261,7 +263,7 @@ def measure_page(
             # The demo scan is what the server made itself ready with; ours it has not opened.
             with Server([str(demo), str(path)], log, warm=True) as server:
                 with _visitor(browser, viewport) as driver:
-                    driver.first_paint(server.url)
+                    driver.first_paint(f"{server.url}?scan={DEMO}")
                 time.sleep(1)
                 address = f"{server.url}?scan={name}"
                 with _visitor(browser, viewport) as driver:
@@ -270,6 +272,7 @@ def measure_page(
                 if number < first_visits - 1:
                     continue
                 for _ in range(next_visits):
+                    time.sleep(_BETWEEN_S)
                     with _visitor(browser, viewport) as driver:
                         later.append(driver.first_paint(address))
                 with _visitor(browser, viewport) as driver:
