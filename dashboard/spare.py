@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import weakref
 from dataclasses import dataclass
 
 import panel as pn
 from bokeh.document import Document
 from panel.io.state import set_curdoc
+
+from maxrf_core import MaxrfError
 
 from .data import SharedScan, kept_open
 from .explorer import Explorer
@@ -54,7 +57,10 @@ class Look:
 
 
 _spares: dict[SharedScan, Look] = {}
+_making: set[SharedScan] = set()
 _under_way: set[asyncio.Task[None]] = set()
+
+logger = logging.getLogger(__name__)
 
 
 def take_spare(shared: SharedScan) -> Look | None:
@@ -63,13 +69,22 @@ def take_spare(shared: SharedScan) -> Look | None:
 
 
 async def make_spare(shared: SharedScan) -> None:
-    """Make the spare of a scan, unless it has one; on the event loop, as all drawing."""
-    if shared in _spares:
+    """Make the spare of a scan, unless it has one; on the event loop, as all drawing.
+
+    If it cannot be drawn, its visitors are told why.
+    """
+    if shared in _spares or shared in _making:
         return
     nowhere = Document()
-    with set_curdoc(nowhere):
-        explorer = await asyncio.to_thread(Explorer, shared)
-        _spares[shared] = await Look.drawn(explorer, nowhere)
+    _making.add(shared)
+    try:
+        with set_curdoc(nowhere):
+            explorer = await asyncio.to_thread(Explorer, shared)
+            _spares[shared] = await Look.drawn(explorer, nowhere)
+    except MaxrfError as error:
+        logger.warning("%s: %s", shared.name, error)
+    finally:
+        _making.discard(shared)
     for closed in _spares.keys() - set(kept_open()):
         del _spares[closed]
 

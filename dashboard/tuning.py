@@ -111,11 +111,13 @@ def _sending(drain: _Drain) -> _Drain:
     """
 
     def drain_and_send(document: Document, lock: threading.Lock) -> list[DocumentChangedEvent]:
-        context = document.session_context
+        session = getattr(document.session_context, "session", None)
         with lock:
             held = list(document.callbacks._held_events)  # noqa: SLF001 - as Panel does
         events = drain(document, lock)
-        if context is None or context.session is None or not context.session.connection_count:
+        if session is None or not session.connection_count:
+            return events
+        if session._pending_writes is None:  # noqa: SLF001 - nothing is sent without the lock
             return events
         return events + [
             event

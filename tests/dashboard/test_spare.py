@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 import pytest
+from bokeh.document import Document
 from bokeh.models import Model
 from visitor import Session, served, until
 
@@ -20,6 +21,7 @@ from dashboard.catalogue import Entry
 from dashboard.data import SharedScan, kept_open, shared_scan
 from dashboard.explorer import Explorer
 from dashboard.page import ScanPage
+from maxrf_core import ZipstoreError
 from maxrf_core.mosaic_file import mosaic_path
 
 
@@ -227,16 +229,43 @@ def test_spares_keep_no_scan_open(entry: Entry, tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-def test_a_scan_has_one_spare(entry: Entry) -> None:
+def test_a_scan_has_one_spare(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Visitors who come together leave one behind, not each its own."""
 
     async def play() -> None:
-        await spare.make_spare(shared_scan(entry.zipstore))
+        shared = shared_scan(entry.zipstore)
+        await asyncio.gather(spare.make_spare(shared), spare.make_spare(shared))
         first = spare_of(entry)
-        await spare.make_spare(shared_scan(entry.zipstore))
+        await spare.make_spare(shared)
         assert spare_of(entry) is first
 
+    drawn: list[Explorer] = []
+    draw = spare.Look.drawn
+
+    async def counted(explorer: Explorer, document: Document) -> spare.Look:
+        drawn.append(explorer)
+        return await draw(explorer, document)
+
+    monkeypatch.setattr(spare.Look, "drawn", counted)
     asyncio.run(play())
+    assert len(drawn) == 1
+
+
+def test_a_first_look_that_cannot_be_drawn_is_logged(
+    entry: Entry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its visitors are told by their page; a server starts without it."""
+
+    def fail(_shared: SharedScan) -> Explorer:
+        raise ZipstoreError("one.zipstore is damaged.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spare, "Explorer", fail)
+        asyncio.run(spare.make_spare(shared_scan(entry.zipstore)))
+    assert spare_of(entry) is None
+    assert caplog.messages[-1] == "one: one.zipstore is damaged."
+    asyncio.run(spare.make_spare(shared_scan(entry.zipstore)))
+    assert spare_of(entry) is not None
 
 
 def test_no_model_of_a_spare_belongs_to_a_document(entry: Entry) -> None:

@@ -22,6 +22,7 @@ from bokeh.server.server import Server
 from bokeh.server.views.ws import WSHandler
 from bokeh.util.token import generate_jwt_token
 from panel.io import document as panel_document
+from panel.io.state import set_curdoc
 from panel.reactive import Syncable
 from panel.util.parameters import edit_readonly
 from tornado.ioloop import IOLoop
@@ -224,7 +225,9 @@ class Wire:
         self.sent.append(getattr(event, "new", None))
 
 
-def sent_before_ready(*, is_connected: bool, change: Callable[[Any], None]) -> list[Any]:
+def sent_before_ready(
+    *, is_connected: bool, change: Callable[[Any], None], is_locked: bool = True
+) -> list[Any]:
     """Return what is sent of held changes to a page whose browser has not told that it is ready."""
     wire = Wire()
 
@@ -235,7 +238,11 @@ def sent_before_ready(*, is_connected: bool, change: Callable[[Any], None]) -> l
 
         if is_connected:
             session.server.subscribe(wire)
-        await session.do(hold)
+        if is_locked:
+            await session.do(hold)
+        else:
+            with set_curdoc(session.document):
+                hold()
         session.server.unsubscribe(wire)
 
     async def scenario() -> None:
@@ -265,6 +272,7 @@ def test_what_is_held_while_a_page_gets_ready_is_sent() -> None:
 
     assert sent_before_ready(is_connected=True, change=change) == ["later", 20]
     assert sent_before_ready(is_connected=False, change=change) == []
+    assert sent_before_ready(is_connected=True, is_locked=False, change=change) == []  # nor raises
 
 
 @pytest.fixture
