@@ -255,7 +255,7 @@ def test_convert_hands_every_option_of_a_cube_on(cube, tmp_path, capsys):
     text = "--method linear --sigma 2.5 --orientation image --calibration -0.5 0.02 --lag 0"
     assert run("convert", cube, "--lean", *text.split(), "--progress", "json") == 0
     stages = [json.loads(line).get("stage") for line in capsys.readouterr().out.splitlines()]
-    assert list(dict.fromkeys(stages)) == ["check", "spectra", "operator", None]
+    assert list(dict.fromkeys(stages)) == ["import", "spectra", "operator", None]
     with open_scan(tmp_path / "cube.zipstore") as scan:
         np.testing.assert_allclose(scan.energies[:2], [-0.5, -0.48], atol=1e-6)
         assert scan.operator().method == "linear"

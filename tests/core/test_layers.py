@@ -139,6 +139,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("combine_profile", "combine_scatter"),
         ("combine",),
         ("explorer", "notebook"),
+        ("spare",),
         ("page",),
         ("__init__", "main"),
     ),

@@ -55,10 +55,12 @@ def crono_file() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_spares(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_spares() -> Iterator[None]:
     """Have each test draw its own page: what another one left over is not what it made."""
-    monkeypatch.setattr(spare, "_spares", {})
-    monkeypatch.setattr(spare, "_SOON_S", 1e6)
+    with pytest.MonkeyPatch.context() as patch:  # the tests' own is undone in its own time
+        patch.setattr(spare, "_spares", {})
+        patch.setattr(spare, "_SOON_S", 1e6)
+        yield
 
 
 @pytest.fixture(scope="session")
