@@ -129,6 +129,11 @@ class Zoom:
         for shown in self._ranges(plot):
             for end in ("start", "end"):
                 shown.on_change(end, moved)
+        if len(self._extent) == 4:
+            # A frame that changes tells so before what it shows; until that has come, the plot
+            # shows neither what it did before nor what somebody zoomed to.
+            for name in ("tags", "inner_width", "inner_height"):
+                plot.on_change(name, moved)
 
     def _ranges(self, plot: figure) -> list[Range1d]:
         return [plot.x_range, plot.y_range][: len(self._extent) // 2]

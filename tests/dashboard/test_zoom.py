@@ -157,6 +157,47 @@ def test_a_plot_begins_with_what_the_state_asks_for(
 
 
 @pytest.mark.parametrize(("name", "parameter"), VIEWS.items())
+def test_a_plot_whose_frame_changes_does_not_stand_still(
+    shared: SharedScan, monkeypatch: pytest.MonkeyPatch, name: str, parameter: str
+) -> None:
+    """A busy server reads first of a new frame, and long after of what the plot shows in it."""
+    monkeypatch.setattr("dashboard.zoom._SETTLED_MS", 800)
+    left, right, bottom, top = extent_of(shared.scan, parameter)
+    asked = (left, left + 0.5 * (right - left), bottom, bottom + 0.5 * (top - bottom))
+    explorer = Explorer(shared)
+    setattr(explorer.state, parameter, asked)
+    told: list[Any] = []
+    explorer.state.param.watch(lambda event: told.append(event.new), parameter)
+
+    async def scenario(session: Session) -> None:
+        plot = session.figure(name)
+        first, second = fitted(asked, 300, 500), fitted(asked, 280, 200)
+
+        def hold(seen: tuple[float, ...]) -> None:
+            session.zoom(name, x0=seen[0], x1=seen[1], y0=seen[2], y1=seen[3])
+
+        def frame(number: int, size: tuple[int, int], seen: tuple[float, ...]) -> None:
+            tags = [tag for tag in plot.tags if not isinstance(tag, list) and tag != "fitted"]
+            fit = [*tags, "fitted", ["fit", number, *seen]]
+            session.change(plot, inner_width=size[0], inner_height=size[1], tags=fit)
+
+        await session.do(lambda: frame(1, (300, 500), first))
+        await session.do(lambda: hold(first))
+        await asyncio.sleep(0.5)
+        await session.do(lambda: frame(2, (280, 200), second))
+        await asyncio.sleep(0.5)
+        await session.do(lambda: hold(second))
+        await asyncio.sleep(1.2)
+        assert told == []
+
+    async def play() -> None:
+        async with served(explorer.views) as session:
+            await scenario(session)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("name", "parameter"), VIEWS.items())
 def test_a_frame_that_changes_is_nobodys_zoom(
     shared: SharedScan, name: str, parameter: str
 ) -> None:
