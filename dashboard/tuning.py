@@ -57,6 +57,7 @@ def tune() -> None:
     renderer.webgl = False
     if not hasattr(WSHandler.open, "maxrf_no_delay"):
         WSHandler.open = _without_delay(WSHandler.open)
+        WSHandler.on_close = _lost_once(WSHandler.on_close)
     if not hasattr(panel_document._drain_unconnected_events, "maxrf_sends"):  # noqa: SLF001
         panel_document._drain_unconnected_events = _sending(  # noqa: SLF001 - panel 1.9
             panel_document._drain_unconnected_events  # noqa: SLF001
@@ -97,6 +98,21 @@ def _without_delay(open_socket: Any) -> Any:
 
     open_without_delay.maxrf_no_delay = True
     return open_without_delay
+
+
+def _lost_once(on_close: Any) -> Any:
+    """Return a `WSHandler.on_close` for connections that were found lost before.
+
+    A ping finds a closed connection before the socket tells of it; Bokeh then looks for its
+    session, which is parted from it, and fails.
+    """
+
+    def on_close_once(handler: WSHandler) -> None:
+        connection = handler.connection
+        if connection is None or connection._session is not None:  # noqa: SLF001 - bokeh 3.9
+            on_close(handler)
+
+    return on_close_once
 
 
 _Drain = Callable[[Document, threading.Lock], list[DocumentChangedEvent]]

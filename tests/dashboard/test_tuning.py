@@ -8,6 +8,7 @@ import socket
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import holoviews as hv
@@ -18,6 +19,7 @@ from bokeh.application import Application
 from bokeh.core.types import ID
 from bokeh.document.events import DocumentPatchedEvent
 from bokeh.plotting import figure
+from bokeh.server.connection import ServerConnection
 from bokeh.server.server import Server
 from bokeh.server.views.ws import WSHandler
 from bokeh.util.token import generate_jwt_token
@@ -213,6 +215,27 @@ def test_the_early_script_is_that_of_the_components() -> None:
     (address,) = addresses
     assert f'importShim("{address}")' in template
     assert f'href="{address}"' in template
+
+
+@pytest.mark.parametrize("is_found_lost", [False, True])
+def test_a_connection_that_a_ping_found_closed_is_closed_in_silence(is_found_lost: bool) -> None:
+    """Bokeh's own handler looks for a session that is parted from it, and fails."""
+    lost: list[object] = []
+
+    async def scenario() -> None:
+        async with served(lambda: pn.pane.HTML("first")) as session:
+            connection = ServerConnection(None, None, None, session.server)
+            handler = object.__new__(WSHandler)
+            handler.close_code = handler.close_reason = None
+            handler.connection = connection
+            handler.application = SimpleNamespace(client_lost=lost.append)
+            if is_found_lost:
+                connection.detach_session()
+            handler.on_close()
+            connection.detach_session()
+
+    asyncio.run(scenario())
+    assert len(lost) == (0 if is_found_lost else 1)
 
 
 class Wire:
