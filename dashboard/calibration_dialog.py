@@ -34,19 +34,17 @@ class CalibrationDialog(WithDialog):
         The scan.
     state : ViewState
         Is told when the axis disagrees.
-    on_calibrated : callable, optional
+
+    Attributes
+    ----------
+    on_calibrated : callable or None
         Called when other calibration points were stored beside the scan; it opens it anew.
     """
 
-    def __init__(
-        self,
-        shared: SharedScan,
-        state: ViewState,
-        on_calibrated: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, shared: SharedScan, state: ViewState) -> None:
         super().__init__()
         self.shared, self.state = shared, state
-        self.on_calibrated = on_calibrated
+        self.on_calibrated: Callable[[], None] | None = None
         self.check: CalibrationCheck | None = None
         self._report = pn.pane.HTML("", sizing_mode="stretch_width")
         self._wrong = Notice("error", margin=(4, 0))

@@ -11,11 +11,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from maxrf_core import Grid, MaxrfError
+from maxrf_core.import_rpl import other_half
 from maxrf_core.location import is_url
 from maxrf_core.schema import (
     COUNTS_BY_SPECTRUM,
-    CRONO_SUFFIXES,
     CUBE_SUFFIXES,
+    SCAN_SUFFIXES,
     ZIPSTORE_SUFFIX,
 )
 from maxrf_core.store import StoreReader
@@ -152,8 +153,8 @@ def _files_of(source: Path) -> list[Path]:
     """Return the files of a scan that is not converted: an ``.rpl`` has its counts beside it."""
     if source.suffix.lower() != ".rpl":
         return [source]
-    beside = (source.with_suffix(suffix) for suffix in (".raw", ".RAW"))
-    return [source, *[raw for raw in beside if raw.is_file()][:1]]
+    raw = other_half(source)
+    return [source] if raw is None else [source, raw]
 
 
 def _name_in(url: str) -> str:
@@ -196,7 +197,7 @@ def _is_scan(path: Path) -> bool:
     suffix = path.suffix.lower()
     if _is_folder_store(path):
         return suffix == ZIPSTORE_SUFFIX
-    return path.is_file() and suffix in (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES, *CUBE_SUFFIXES)
+    return path.is_file() and suffix in SCAN_SUFFIXES
 
 
 def _is_folder_store(path: Path) -> bool:
@@ -211,8 +212,7 @@ def _entry(path: Path) -> Entry:
     if path.is_dir():
         return Entry(path.name, path, None)
     if path.suffix.lower() == ".raw":
-        headers = (path.with_suffix(suffix) for suffix in (".rpl", ".RPL"))
-        path = next((header for header in headers if header.is_file()), path)
+        path = other_half(path) or path
     return Entry(path.stem, path.with_name(path.stem + ZIPSTORE_SUFFIX), path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,6 @@ class Explorer(Viewer):
     state : ViewState, optional
         What to look at first; by default the strongest line and the spectrum with the
         most counts in it.
-    on_calibrated : callable, optional
-        Called when the visitor stored another calibration beside the scan; it opens it anew.
 
     Attributes
     ----------
@@ -77,7 +74,6 @@ class Explorer(Viewer):
         scan: Scan | SharedScan | str | Path,
         *,
         state: ViewState | None = None,
-        on_calibrated: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self.shared = _shared(scan)
@@ -87,7 +83,7 @@ class Explorer(Viewer):
         self.energy_map = EnergyMapView(self.shared, self.state)
         self.spectrum = SpectrumView(self.shared, self.state)
         self.suggestion = SigmaDialog(self.shared, self.state)
-        self.calibration = CalibrationDialog(self.shared, self.state, on_calibrated)
+        self.calibration = CalibrationDialog(self.shared, self.state)
         self.elements = ElementChooser(self.shared, self.state)
         self.periodic_table = PeriodicTableDialog(self.shared, self.state, self.elements)
         self.peaks = PeaksDialog(self.shared, self.state, self.elements)

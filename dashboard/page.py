@@ -349,15 +349,14 @@ class ScanPage:
         values, notices = decode(query, shared, defaults)
         notices = [notice for notice in (self._unknown(), *notices) if notice]
         if values == defaults and not notices and (spare := take_spare(shared)) is not None:
-            spare.explorer.calibration.on_calibrated = self._open_again
             return spare, defaults
         state.param.update(**values, notice=" ".join(notices))
         try:
-            explorer = Explorer(shared, state=state, on_calibrated=self._open_again)
+            explorer = Explorer(shared, state=state)
         except ParameterError as error:  # each value has a meaning, but not all of them together
             told = f"The address asks for what cannot be shown, and was ignored: {error}"
             state = ViewState(**defaults, notice=told)
-            explorer = Explorer(shared, state=state, on_calibrated=self._open_again)
+            explorer = Explorer(shared, state=state)
         return explorer, defaults
 
     def _open_again(self) -> None:
@@ -389,6 +388,7 @@ class ScanPage:
         is_spare = isinstance(views, Look)
         look = views if is_spare else await Look.drawn(views, self._document)
         explorer, layout, dialogs = look.explorer, look.layout, pn.Column(margin=0)
+        explorer.calibration.on_calibrated = self._open_again
         self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
         # Side by side, not in one column: Bokeh lays a column out anew for each part that comes.
         self.page.sidebar = [self._chooser, *look.sections[:_AT_FIRST]]

@@ -25,7 +25,7 @@ from .cli_server import run_server as _run_server
 from .cli_signals import stop_on_signals as _stop_on_signals
 from .errors import ConversionCancelled, MaxrfError, ParameterError
 from .location import is_url
-from .schema import CRONO_SUFFIXES, CUBE_SUFFIXES, ZIPSTORE_SUFFIX
+from .schema import CRONO_SUFFIXES, CUBE_SUFFIXES, SCAN_SUFFIXES, ZIPSTORE_SUFFIX
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -367,7 +367,7 @@ def _check_paths(locations: Sequence[Path | str]) -> None:
             faults += _faults_of_url(location)
         elif not location.exists():
             faults.append(f"there is no file or folder {location}; check the name.")
-        elif not location.is_dir() and location.suffix.lower() not in _SHOWN:
+        elif not location.is_dir() and location.suffix.lower() not in SCAN_SUFFIXES:
             faults.append(
                 f"{location} cannot be shown; expected a folder, a {ZIPSTORE_SUFFIX}, a Crono "
                 f"HDF5 file ({', '.join(CRONO_SUFFIXES)}) or a cube ({', '.join(CUBE_SUFFIXES)})."
@@ -385,8 +385,6 @@ def _faults_of_url(url: str) -> list[str]:
         return [str(error)]
     return []
 
-
-_SHOWN = (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES, *CUBE_SUFFIXES)
 
 _COMMANDS = {
     "convert": _convert,

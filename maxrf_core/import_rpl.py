@@ -25,7 +25,7 @@ from .errors import CronoFileError
 from .export_rpl import ENERGY_COMMENT
 from .import_cube import ForeignCube
 
-__all__ = ["RplHeader", "open_rpl", "read_rpl"]
+__all__ = ["RplHeader", "open_rpl", "other_half", "read_rpl"]
 
 _VALUES_AT_ONCE = 2**24
 _ADVICE = "export the counts as they were measured."
@@ -146,9 +146,9 @@ def open_rpl(path: Path) -> Iterator[ForeignCube]:
         If one is missing or cannot be read, or they do not fit each other.
     """
     if path.suffix.lower() == ".raw":
-        path = _beside(path, ".rpl", "the header has to lie beside its counts")
+        path = _beside(path, "the header has to lie beside its counts")
     header = read_rpl(path)
-    raw = _beside(path, ".raw", "the counts have to lie beside their header")
+    raw = _beside(path, "the counts have to lie beside their header")
     if (size := raw.stat().st_size) < header.size:
         raise CronoFileError(
             f"{raw} has {size} bytes; its header {path.name} describes {header.size}. Copy both "
@@ -165,12 +165,28 @@ def open_rpl(path: Path) -> Iterator[ForeignCube]:
     yield ForeignCube(raw, shape, energies, lambda: _read(header, raw), _ADVICE)
 
 
-def _beside(path: Path, suffix: str, advice: str) -> Path:
-    """Return the other half of a pair, whatever the case of its suffix."""
-    for found in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
-        if found.is_file():
-            return found
-    raise CronoFileError(f"{path.with_suffix(suffix)} does not exist; {advice}.")
+def other_half(path: Path) -> Path | None:
+    """Return the ``.raw`` of an ``.rpl``, or the ``.rpl`` of a ``.raw``; None if it is not there.
+
+    Parameters
+    ----------
+    path : Path
+        Either of them. The suffix of the other may be in capitals.
+    """
+    suffix = _suffix_beside(path)
+    beside = (path.with_suffix(suffix), path.with_suffix(suffix.upper()))
+    return next((file for file in beside if file.is_file()), None)
+
+
+def _suffix_beside(path: Path) -> str:
+    return ".rpl" if path.suffix.lower() == ".raw" else ".raw"
+
+
+def _beside(path: Path, advice: str) -> Path:
+    found = other_half(path)
+    if found is None:
+        raise CronoFileError(f"{path.with_suffix(_suffix_beside(path))} does not exist; {advice}.")
+    return found
 
 
 def _read(header: RplHeader, raw: Path) -> Iterator[tuple[int, npt.NDArray]]:

@@ -29,8 +29,12 @@ CRONO_SUFFIXES = (".hdf5", ".h5", ".hdf")
 CUBE_SUFFIXES = (".rpl", ".raw", ".datastack")
 """How cubes of other programs and scanners end that `import_scan` takes, in lower case."""
 
-# --- zipstore -----------------------------------------------------------------------------
 ZIPSTORE_SUFFIX = ".zipstore"
+
+SCAN_SUFFIXES = (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES, *CUBE_SUFFIXES)
+"""How files end that hold a scan, in lower case."""
+
+# --- zipstore -----------------------------------------------------------------------------
 SCHEMA_NAME = "maxrf-zipstore"
 SCHEMA_VERSION = 1
 

@@ -11,9 +11,17 @@ import pytest
 import zarr
 from zarr.storage import ZipStore
 
-from maxrf_core import ConversionCancelled, CronoFileError, OutputError, ParameterError, open_scan
+from maxrf_core import (
+    ConversionCancelled,
+    CronoFileError,
+    OutputError,
+    ParameterError,
+    imports,
+    open_scan,
+)
 from maxrf_core.exports import export_scan
 from maxrf_core.imports import import_scan
+from maxrf_core.schema import CUBE_SUFFIXES
 
 SHAPE = (5, 3, 40)
 ENERGIES = (-0.9 + 0.02 * np.arange(40) + 1e-4 * np.arange(40) ** 2).astype(np.float32)
@@ -232,3 +240,4 @@ def test_other_files_are_refused_with_what_is_taken(tmp_path, name):
     """Crono files have a door of their own."""
     with pytest.raises(ParameterError, match=r"expected \.rpl, \.raw, \.datastack\. Crono HDF5"):
         import_scan(tmp_path / name, progress=False)
+    assert tuple(imports._OPENERS) == CUBE_SUFFIXES == (".rpl", ".raw", ".datastack")

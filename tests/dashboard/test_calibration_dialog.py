@@ -52,7 +52,8 @@ class Opened:
 
     def __init__(self, shared: SharedScan) -> None:
         self.state, self.calibrated = ViewState(), 0
-        self.made = CalibrationDialog(shared, self.state, self._calibrated)
+        self.made = CalibrationDialog(shared, self.state)
+        self.made.on_calibrated = self._calibrated
         press(self.made.button)
 
     def _calibrated(self) -> None:

@@ -48,6 +48,12 @@ async def visited(entry: Entry, scenario: Scenario, query: dict[str, str] | None
         await scenario(session, made[0])
 
 
+async def explorer_of_spare(entry: Entry) -> Explorer:
+    """Return the views of a spare that was just made."""
+    await spare.make_spare(shared_scan(entry.zipstore))
+    return spare_of(entry).explorer
+
+
 def spare_of(entry: Entry) -> spare.Look | None:
     return spare._spares.get(shared_scan(entry.zipstore))
 
@@ -90,23 +96,21 @@ def test_a_page_of_a_spare_is_as_any_other(entry: Entry) -> None:
 def test_a_spare_answers_gestures(entry: Entry) -> None:
     """Drawn without a document, its plots follow that of the visitor."""
 
-    async def drag(session: Session, page: ScanPage) -> None:
-        assert page._state is explorer.state
-        await session.do(lambda: session.change(session.box(), left=3.5, right=3.9))
-        await until(lambda: "3.500–3.900" in session.title("map"))
-        await session.do(lambda: session.lay_out("map", 300, 250))
-        await session.do(lambda: setattr(pn.state.browser_info, "device_pixel_ratio", 2.0))
-        assert [screen.ratio for screen in explorer.energy_map._screens] == [2.0]
-        await session.do(lambda: session.tap("map", *explorer.shared.scan.positions[3]))
-        await until(lambda: page._state.cell is not None)
-
     async def play() -> None:
-        nonlocal explorer
-        await spare.make_spare(shared_scan(entry.zipstore))
-        explorer = spare_of(entry).explorer
+        explorer = await explorer_of_spare(entry)
+
+        async def drag(session: Session, page: ScanPage) -> None:
+            assert page._state is explorer.state
+            await session.do(lambda: session.change(session.box(), left=3.5, right=3.9))
+            await until(lambda: "3.500–3.900" in session.title("map"))
+            await session.do(lambda: session.lay_out("map", 300, 250))
+            await session.do(lambda: setattr(pn.state.browser_info, "device_pixel_ratio", 2.0))
+            assert [screen.ratio for screen in explorer.energy_map._screens] == [2.0]
+            await session.do(lambda: session.tap("map", *explorer.shared.scan.positions[3]))
+            await until(lambda: page._state.cell is not None)
+
         await visited(entry, drag)
 
-    explorer: Explorer
     asyncio.run(play())
 
 
@@ -184,35 +188,31 @@ def test_a_spare_is_made_after_each_visit(entry: Entry, monkeypatch: pytest.Monk
 def test_what_was_laid_beside_the_scan_since_is_found(entry: Entry) -> None:
     """A spare may wait for days."""
 
-    async def look(_session: Session, page: ScanPage) -> None:
-        assert page._state is explorer.state
-        await until(lambda: "mosaic" in explorer.energy_map.underlay.light.choices)
-
     async def play() -> None:
-        nonlocal explorer
-        await spare.make_spare(shared_scan(entry.zipstore))
-        explorer = spare_of(entry).explorer
+        explorer = await explorer_of_spare(entry)
+
+        async def look(_session: Session, page: ScanPage) -> None:
+            assert page._state is explorer.state
+            await until(lambda: "mosaic" in explorer.energy_map.underlay.light.choices)
+
         assert explorer.energy_map.underlay.light.choices == ()
         mosaic_path(entry.zipstore).touch()
         await visited(entry, look)
 
-    explorer: Explorer
     asyncio.run(play())
 
 
 def test_a_visitor_who_calibrates_a_spare_sees_the_scan_anew(entry: Entry) -> None:
     """The page is told, as that of any other visitor."""
 
-    async def look(_session: Session, page: ScanPage) -> None:
-        assert explorer.calibration.on_calibrated == page._open_again
-
     async def play() -> None:
-        nonlocal explorer
-        await spare.make_spare(shared_scan(entry.zipstore))
-        explorer = spare_of(entry).explorer
+        explorer = await explorer_of_spare(entry)
+
+        async def look(_session: Session, page: ScanPage) -> None:
+            assert explorer.calibration.on_calibrated == page._open_again
+
         await visited(entry, look)
 
-    explorer: Explorer
     asyncio.run(play())
 
 

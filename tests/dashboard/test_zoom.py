@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -156,25 +157,42 @@ def test_a_plot_begins_with_what_the_state_asks_for(
     assert ranges(show(explorer.views()), name) == pytest.approx(asked)
 
 
+class AskedView:
+    """Views of which one shows what was asked for; what its state is told afterwards."""
+
+    def __init__(self, shared: SharedScan, name: str, parameter: str) -> None:
+        left, right, bottom, top = extent_of(shared.scan, parameter)
+        self.asked = (left, left + 0.5 * (right - left), bottom, bottom + 0.5 * (top - bottom))
+        self.explorer, self.name = Explorer(shared), name
+        setattr(self.explorer.state, parameter, self.asked)
+        self.told: list[Any] = []
+        self.explorer.state.param.watch(lambda event: self.told.append(event.new), parameter)
+
+    def hold(self, session: Session, seen: tuple[float, ...]) -> None:
+        """Tell what the plot shows, as the browser does."""
+        session.zoom(self.name, x0=seen[0], x1=seen[1], y0=seen[2], y1=seen[3])
+
+    def play(self, scenario: Callable[[Session], Awaitable[None]]) -> None:
+        """Play what a visitor of the views does."""
+
+        async def visit() -> None:
+            async with served(self.explorer.views) as session:
+                await scenario(session)
+
+        asyncio.run(visit())
+
+
 @pytest.mark.parametrize(("name", "parameter"), VIEWS.items())
 def test_a_plot_whose_frame_changes_does_not_stand_still(
     shared: SharedScan, monkeypatch: pytest.MonkeyPatch, name: str, parameter: str
 ) -> None:
     """A busy server reads first of a new frame, and long after of what the plot shows in it."""
     monkeypatch.setattr("dashboard.zoom._SETTLED_MS", 800)
-    left, right, bottom, top = extent_of(shared.scan, parameter)
-    asked = (left, left + 0.5 * (right - left), bottom, bottom + 0.5 * (top - bottom))
-    explorer = Explorer(shared)
-    setattr(explorer.state, parameter, asked)
-    told: list[Any] = []
-    explorer.state.param.watch(lambda event: told.append(event.new), parameter)
+    view = AskedView(shared, name, parameter)
 
     async def scenario(session: Session) -> None:
         plot = session.figure(name)
-        first, second = fitted(asked, 300, 500), fitted(asked, 280, 200)
-
-        def hold(seen: tuple[float, ...]) -> None:
-            session.zoom(name, x0=seen[0], x1=seen[1], y0=seen[2], y1=seen[3])
+        first, second = fitted(view.asked, 300, 500), fitted(view.asked, 280, 200)
 
         def frame(number: int, size: tuple[int, int], seen: tuple[float, ...]) -> None:
             tags = [tag for tag in plot.tags if not isinstance(tag, list) and tag != "fitted"]
@@ -182,19 +200,15 @@ def test_a_plot_whose_frame_changes_does_not_stand_still(
             session.change(plot, inner_width=size[0], inner_height=size[1], tags=fit)
 
         await session.do(lambda: frame(1, (300, 500), first))
-        await session.do(lambda: hold(first))
+        await session.do(lambda: view.hold(session, first))
         await asyncio.sleep(0.5)
         await session.do(lambda: frame(2, (280, 200), second))
         await asyncio.sleep(0.5)
-        await session.do(lambda: hold(second))
+        await session.do(lambda: view.hold(session, second))
         await asyncio.sleep(1.2)
-        assert told == []
+        assert view.told == []
 
-    async def play() -> None:
-        async with served(explorer.views) as session:
-            await scenario(session)
-
-    asyncio.run(play())
+    view.play(scenario)
 
 
 @pytest.mark.parametrize(("name", "parameter"), VIEWS.items())
@@ -203,39 +217,28 @@ def test_a_frame_that_changes_is_nobodys_zoom(
 ) -> None:
     """Its height may be told long after its width; what the hand does afterwards is told."""
     left, right, bottom, top = extent_of(shared.scan, parameter)
-    asked = (left, left + 0.5 * (right - left), bottom, bottom + 0.5 * (top - bottom))
-    explorer = Explorer(shared)
-    setattr(explorer.state, parameter, asked)
-    told: list[Any] = []
-    explorer.state.param.watch(lambda event: told.append(event.new), parameter)
+    view = AskedView(shared, name, parameter)
 
     async def scenario(session: Session) -> None:
         plot = session.figure(name)
-        shown = fitted(asked, 300, 500)
-
-        def hold(seen: tuple[float, ...]) -> None:
-            session.zoom(name, x0=seen[0], x1=seen[1], y0=seen[2], y1=seen[3])
+        shown = fitted(view.asked, 300, 500)
 
         def fit() -> None:
             session.change(plot, inner_width=300, tags=[*plot.tags, "fitted", ["fit", 1, *shown]])
-            hold(shown)
+            view.hold(session, shown)
 
         await session.do(lambda: session.change(plot, inner_width=700, inner_height=200))
         await session.do(fit)
         await asyncio.sleep(0.4)
-        assert told == []
+        assert view.told == []
         narrow = (left, left + 0.1 * (right - left), bottom, bottom + 0.1 * (top - bottom))
         hand = fitted((left, left + 0.2 * (right - left), bottom, top), 300, 500)
-        await session.do(lambda: setattr(explorer.state, parameter, narrow))  # as a link does
-        await session.do(lambda: hold(shown))  # what the frame made it show, by hand
-        await until(lambda: told[-1:] == [rounded(shown)])
+        await session.do(lambda: setattr(view.explorer.state, parameter, narrow))  # as a link does
+        await session.do(lambda: view.hold(session, shown))  # what the frame made it show, by hand
+        await until(lambda: view.told[-1:] == [rounded(shown)])
         await session.do(lambda: session.change(plot, tags=[*plot.tags[:-1], ["fit", 2, *shown]]))
         for seen in (hand, shown):
-            await session.do(lambda s=seen: hold(s))
-            await until(lambda s=seen: told[-1:] == [rounded(s)])
+            await session.do(lambda s=seen: view.hold(session, s))
+            await until(lambda s=seen: view.told[-1:] == [rounded(s)])
 
-    async def play() -> None:
-        async with served(explorer.views) as session:
-            await scenario(session)
-
-    asyncio.run(play())
+    view.play(scenario)
