@@ -16,6 +16,7 @@ from .data import SharedScan
 from .dialogs import WithDialog, dialog
 from .latest import Latest
 from .notice import Notice
+from .rights import check_may_change, may_change, why_not
 from .state import ViewState
 from .text import as_text
 
@@ -107,19 +108,24 @@ class CalibrationDialog(WithDialog):
 
     def _contents(self) -> pn.Column:
         path = self.shared.scan.filename
-        kept = (
-            f"They are kept in {sidecar_path(path).name}, beside the scan; the scan itself stays."
-            if path is not None
-            else "They can only be changed where the scan lies as a file."
-        )
+        may = path is not None and may_change()
+        if may:
+            kept = (
+                f"They are kept in {sidecar_path(path).name}, beside the scan; the scan itself "
+                "stays."
+            )
+        elif path is None:
+            kept = "They can only be changed where the scan lies as a file."
+        else:
+            kept = why_not()
         buttons = pn.FlexBox(  # in two lines on a phone
             pmui.Button(label="Add a point", variant="text", on_click=self._add_point),
-            pmui.Button(label="Recalibrate", on_click=self._store, disabled=path is None),
+            pmui.Button(label="Recalibrate", on_click=self._store, disabled=not may),
             pmui.Button(
                 label="Back to the file's",
                 variant="outlined",
                 on_click=self._forget,
-                disabled=path is None,
+                disabled=not may,
             ),
             margin=(8, 0),
             sizing_mode="stretch_width",
@@ -165,6 +171,7 @@ class CalibrationDialog(WithDialog):
     def _write(self, calibration: dict[str, object] | None) -> None:
         scan = self.shared.scan
         try:
+            check_may_change()
             if calibration is not None:
                 recalibrated(scan.n_channels, **calibration)
             write_sidecar(scan.filename, calibration=calibration)

@@ -13,6 +13,7 @@ from panel.viewable import Viewer
 from .catalogue import Entry
 from .jobs import Job, job_for, start_job
 from .notice import Notice
+from .rights import may_change, why_not
 from .text import as_text
 
 __all__ = ["ConversionCard"]
@@ -136,15 +137,30 @@ class ConversionCard(Viewer):
         job = job_for(self._arguments)
         running = job is not None and not job.is_over
         if running or (entry.is_demo and job is None):
-            self._begin()
+            self._follow()
         else:
             self._show(job if job is not None and job.status == "failed" else None)
             self._start.visible = bool(self._arguments)
+        if self._arguments and not self._may_change:
+            self._start.disabled = self._cancel.disabled = True
+            self._layout.insert(2, pmui.Typography(why_not(), variant="body2"))
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
 
-    def _begin(self, *_: object) -> None:
+    @property
+    def _may_change(self) -> bool:
+        """Whether the visitor may begin and stop it; the demo is made for whoever comes first."""
+        return self._entry.is_demo or may_change()
+
+    def _begin(self, _: object) -> None:
+        if self._may_change:
+            self._follow()
+        else:
+            self._failure.text = why_not()
+
+    def _follow(self) -> None:
+        """Begin it, or take part in the run that is under way."""
         fields = self._energies
         if fields is not None and fields.fault:
             self._failure.text = fields.fault
@@ -154,8 +170,9 @@ class ConversionCard(Viewer):
         if self._poller is None:
             self._poller = pn.state.add_periodic_callback(self._poll, _POLL_MS)
 
-    def _stop(self, *_: object) -> None:
-        self._job.cancel()
+    def _stop(self, _: object) -> None:
+        if self._may_change:
+            self._job.cancel()
 
     def _poll(self) -> None:
         job = self._job

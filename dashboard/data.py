@@ -29,7 +29,15 @@ from .element_lines import ElementLines
 from .layers import LAYERS, Asked
 from .once import Once
 
-__all__ = ["KEPT_OPEN", "Line", "SharedScan", "kept_open", "shared_scan"]
+__all__ = [
+    "KEPT_OPEN",
+    "Line",
+    "SharedScan",
+    "cached_bytes",
+    "kept_open",
+    "open_scans",
+    "shared_scan",
+]
 
 KEPT_OPEN = 4
 """Scans that stay open when nobody looks at them."""
@@ -358,6 +366,17 @@ def kept_open() -> tuple[SharedScan, ...]:
     """Return the scans that are kept open although nobody may look at them."""
     with _lock:
         return tuple(_recent)
+
+
+def open_scans() -> tuple[SharedScan, ...]:
+    """Return all scans that are open: those kept, and those that somebody looks at."""
+    with _lock:
+        return tuple(set(_open.values()))
+
+
+def cached_bytes() -> int:
+    """Return how much memory the cached counts of all open scans take."""
+    return sum(shared.scan.cache_info["bytes"] for shared in open_scans())
 
 
 def _identity(location: Path | str) -> tuple[str | int, ...]:

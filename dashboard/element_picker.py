@@ -14,6 +14,7 @@ from maxrf_core.elements import ELEMENTS, element_named, line_groups
 from .data import SharedScan
 from .element_lines import ElementLine, line_name
 from .element_marks import colour_of, line_label
+from .faults import reported
 from .latest import Latest
 from .state import MAX_ELEMENTS, ViewState
 from .theme import text_colour
@@ -116,9 +117,9 @@ class ElementChooser(param.Parameterized):
                 self._state.window = lines[name].window
 
     def _fail(self, error: Exception) -> None:
-        logger.error("the lines of the elements could not be found", exc_info=error)
+        told = reported(logger, "the lines of the elements could not be found", error)
         self._wanted.clear()
-        self.complaint = f"The lines of the elements could not be found ({type(error).__name__})."
+        self.complaint = f"The lines of the elements could not be found: {told}"
 
 
 def _sentence(error: MaxrfError) -> str:

@@ -16,6 +16,7 @@ from .dialogs import WithDialog, dialog
 from .downloads import Download
 from .export_choices import CHOICES, Choice, export_options
 from .export_task import ExportTask
+from .faults import numbered
 from .notice import Notice
 from .state import ViewState
 from .text import as_text
@@ -187,8 +188,8 @@ class ExportDialog(WithDialog):
             self._complain(str(error))
             return
         except OSError as error:
-            logger.exception("no file could be made for a visitor")
-            self._complain(f"The server cannot make files ({error.strerror or error}).")
+            number = numbered(logger, "no file could be made for a visitor", error)
+            self._complain(f"The server cannot make files ({error.strerror}; fault {number}).")
             return
         if not self._made and pn.state.curdoc is not None:
             pn.state.curdoc.on_session_destroyed(self._left)

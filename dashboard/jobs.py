@@ -17,6 +17,9 @@ from collections.abc import Sequence
 
 from maxrf_core.progress import Progress
 
+from .faults import numbered
+from .logs import log_event
+from .metrics import JOBS
 from .task import Task, TaskStatus
 
 __all__ = ["Job", "job_for", "start_job"]
@@ -50,12 +53,16 @@ class Job(Task):
             process.terminate()
 
     def _work(self) -> TaskStatus:
+        log_event("conversion started")
         try:
-            return self._convert()
+            end = self._convert()
         except OSError as error:
-            logger.exception("maxrf could not be run")
-            self.message = f"The conversion could not be started ({error})."
-            return "failed"
+            number = numbered(logger, "maxrf could not be run", error)
+            self.message = f"The conversion could not be started (fault {number})."
+            end = "failed"
+        JOBS.labels(end).inc()
+        log_event("conversion ended", end=end)
+        return end
 
     def _convert(self) -> TaskStatus:
         self._process = process = subprocess.Popen(  # noqa: S603 - our own program, no shell
@@ -79,11 +86,11 @@ class Job(Task):
             return "done"
         if self._cancelled.is_set():
             return "cancelled"
-        logger.error("maxrf ended with code %s: %s", code, "".join(complaints))
-        self.message = self.message or (
-            f"The conversion ended unexpectedly (code {code}). The server's log has the "
-            "details; the scan itself is as it was."
+        number = numbered(logger, f"maxrf ended with code {code}: {''.join(complaints)}")
+        sentence = self.message or (
+            f"The conversion ended unexpectedly (code {code}); the scan itself is as it was."
         )
+        self.message = f"{sentence} (fault {number})"
         return "failed"
 
     def _follow(self, process: subprocess.Popen[str]) -> None:

@@ -9,6 +9,7 @@ import sys
 
 import panel as pn
 
+from dashboard.faults import reported
 from dashboard.page import failure_page, page_for, visitor_query
 from dashboard.tuning import spare_modules, tune
 
@@ -17,10 +18,7 @@ tune()
 pn.extension(notifications=True, reconnect=True)
 try:
     page = page_for(sys.argv[1:], visitor_query())
-except Exception as error:
+except Exception as error:  # noqa: BLE001 - logged and shown
     # Panel would show a blank page with status 200.
-    logging.getLogger("dashboard").exception("the page could not start")
-    page = failure_page(
-        f"Something unforeseen happened ({type(error).__name__}); the server's log has it."
-    )
+    page = failure_page(reported(logging.getLogger("dashboard"), "the page could not start", error))
 page.servable()

@@ -33,9 +33,12 @@ from .cloud import PositionCloud
 from .conversion_card import ConversionCard
 from .data import KEPT_OPEN, SharedScan, shared_scan
 from .explorer import Explorer, default_state, notice_of
+from .faults import reported
 from .link_button import LinkButton
+from .logs import log_event
 from .pixels import View
 from .scaling import scale_map
+from .settings import settings
 from .spare import Look, make_spare, make_spare_soon, take_spare
 from .state import ViewState
 from .text import as_text
@@ -64,6 +67,10 @@ _FACTS = """
 _ALL_SCANS = (
     '<a href="?" data-maxrf-go style="color: inherit; text-underline-offset: 3px">All scans</a>'
 )
+
+_LOG_OUT = '<a href="./logout" style="color: inherit; text-underline-offset: 3px">Log out</a>'
+
+_LINK_STYLES = {"color": "inherit", "font-size": "14px", "white-space": "nowrap"}
 
 _AT_FIRST = 3
 """Sections of controls that come with the page; the others are below them on most screens."""
@@ -94,8 +101,7 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     try:
         entries = catalogue(arguments, Entry("demo", demo_paths().zipstore, None, is_demo=True))
     except MaxrfError as error:
-        logger.exception("the page could not start")
-        return failure_page(str(error))
+        return failure_page(reported(logger, "the page could not start", error))
     if _is_serving():
         # Of several scans, nobody knows which one will be chosen.
         warm_up(next(iter(entries.values())) if len(entries) == 1 else None)
@@ -202,7 +208,7 @@ class ScanPage:
         )
         self._all_scans = pn.pane.HTML(
             _ALL_SCANS,
-            styles={"color": "inherit", "font-size": "14px", "white-space": "nowrap"},
+            styles=_LINK_STYLES,
             margin=(5, 16, 5, 10),
         )
         self._chooser = pmui.Select(
@@ -216,9 +222,14 @@ class ScanPage:
         )
         self._chooser.param.watch(lambda event: self._choose(event.new), "value")
         self._main = pn.Column(sizing_mode="stretch_width", margin=8)
+        log_out = pn.pane.HTML(_LOG_OUT, styles=_LINK_STYLES, margin=(5, 10))
         page = pmui.Page(
             title="MA-XRF",
-            header=[self._all_scans, self._facts] if len(entries) > 1 else [self._facts],
+            header=[
+                *([self._all_scans] if len(entries) > 1 else []),
+                self._facts,
+                *([log_out] if settings().has_login else []),
+            ],
             main=[self._main],
             sidebar_width=280,
         )
@@ -378,8 +389,8 @@ class ScanPage:
             self._lament(entry, error)
 
     def _lament(self, entry: Entry, error: Exception) -> None:
-        logger.error("%s could not be shown", entry.name, exc_info=error)
-        self._main[:] = [_card(f"{entry.name} cannot be shown", _sentence(error))]
+        told = reported(logger, f"{entry.name} could not be shown", error)
+        self._main[:] = [_card(f"{entry.name} cannot be shown", told)]
         if entry.source is not None:
             self._main.append(ConversionCard(entry, self._converted, overwrite=True))
 
@@ -388,6 +399,7 @@ class ScanPage:
         is_spare = isinstance(views, Look)
         look = views if is_spare else await Look.drawn(views, self._document)
         explorer, layout, dialogs = look.explorer, look.layout, pn.Column(margin=0)
+        log_event("scan shown", scan=entry.name, prepared=is_spare)
         explorer.calibration.on_calibrated = self._open_again
         self._facts.object = f"<b>{html.escape(entry.name)}</b> · {explorer.shared.summary}"
         # Side by side, not in one column: Bokeh lays a column out anew for each part that comes.
@@ -494,12 +506,6 @@ def _prepared(entry: Entry) -> SharedScan:
     shared = shared_scan(entry.zipstore)
     shared.prepare()
     return shared
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, MaxrfError):
-        return str(error)
-    return f"Something unforeseen happened ({type(error).__name__}); the server's log has it."
 
 
 def _waiting(text: str) -> pn.Row:

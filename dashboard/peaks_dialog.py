@@ -17,6 +17,7 @@ from .data import SharedScan
 from .dialogs import WithDialog, dialog, waiting
 from .element_marks import line_label
 from .element_picker import ElementChooser
+from .faults import reported
 from .latest import Latest
 from .notice import Notice
 from .state import ViewState
@@ -302,8 +303,8 @@ class PeaksDialog(WithDialog):
         self._complaint.text = sentence
 
     def _fail(self, error: Exception) -> None:
-        logger.error("peaks could not be looked for", exc_info=error)
-        self._answer[:] = [_told("Peaks could not be looked for; the server's log says why.")]
+        told = reported(logger, "peaks could not be looked for", error)
+        self._answer[:] = [_told(f"Peaks could not be looked for: {told}")]
 
 
 def _told(text: str) -> pmui.Typography:

@@ -16,6 +16,7 @@ from .data import SharedScan
 from .dialogs import WithDialog, dialog
 from .element_marks import colour_of
 from .element_picker import ElementChooser
+from .faults import reported
 from .latest import Latest
 from .notice import Notice
 from .state import ViewState
@@ -231,8 +232,8 @@ class PeriodicTableDialog(WithDialog):
         self._told[:] = [_told(_FOUND if proposed else _NONE_FOUND)]
 
     def _fail(self, error: Exception) -> None:
-        logger.error("no elements could be proposed", exc_info=error)
-        self._told[:] = [_told("Peaks could not be looked for; the server's log says why.")]
+        told = reported(logger, "no elements could be proposed", error)
+        self._told[:] = [_told(f"Peaks could not be looked for: {told}")]
 
 
 def _told(text: str) -> pmui.Typography:

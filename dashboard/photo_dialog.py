@@ -18,6 +18,7 @@ from maxrf_core.sidecar import sidecar_path
 from .data import SharedScan
 from .dialogs import WithDialog, dialog, waiting
 from .energymap import EnergyMapView
+from .faults import reported
 from .latest import Latest
 from .light import fit_told, folder_path, picture_path, pictures_beside
 from .light_pictures import whole_photo
@@ -27,6 +28,7 @@ from .photo_plots import PickPlot, map_plot, photo_plot
 from .pixels import Picture, View
 from .plots import grid_with_margin
 from .point_pairs import PointPairs
+from .rights import may_change, why_not
 from .state import ViewState
 from .text import as_text
 
@@ -341,6 +343,9 @@ class PhotoDialog(WithDialog):
     # --- what is kept -------------------------------------------------------------------
 
     def _keep(self, _: object) -> None:
+        if not may_change():
+            self._wrong.text = why_not()
+            return
         name, points, kind = self.photo_name, self.pairs.points, self.pairs.kind
 
         def keep() -> str:
@@ -354,6 +359,10 @@ class PhotoDialog(WithDialog):
         self._keeping.request()
 
     def _forget(self, _: object) -> None:
+        if not may_change():
+            self._wrong.text = why_not()
+            return
+
         def forget() -> str:
             forget_photo(folder_path(self.shared))
             return "forgotten"
@@ -388,14 +397,7 @@ class PhotoDialog(WithDialog):
         self.dialog.open = False
 
     def _fail(self, error: Exception) -> None:
-        if isinstance(error, MaxrfError):
-            logger.info("the photo was refused: %s", error)
-            self._wrong.text = str(error)
-        else:
-            logger.error("the photo dialog failed", exc_info=error)
-            self._wrong.text = (
-                f"Something unforeseen happened ({type(error).__name__}); the server's log has it."
-            )
+        self._wrong.text = reported(logger, "the photo dialog failed", error)
 
 
 def _flipped(point: tuple[float, ...], height: int) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from maxrf_core import MaxrfError, ParameterError
 from maxrf_core.regions import MAX_NAME, Region, Threshold
 
 from .data import SharedScan
+from .faults import reported
 from .latest import Latest
 from .region_choices import (
     add_threshold,
@@ -114,8 +115,8 @@ class RegionPanel(JSComponent):
         }
 
     def _fail(self, error: Exception) -> None:
-        logger.error("the cells of regions could not be counted", exc_info=error)
-        self.complaint = f"The cells could not be counted ({type(error).__name__})."
+        told = reported(logger, "the cells of regions could not be counted", error)
+        self.complaint = f"The cells could not be counted: {told}"
 
     # --- what the visitor does ------------------------------------------------------------
 

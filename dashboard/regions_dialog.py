@@ -19,6 +19,7 @@ from .data import SharedScan
 from .dialogs import WithDialog, dialog, waiting
 from .downloads import Download
 from .element_marks import line_label
+from .faults import reported
 from .latest import Latest
 from .region_choices import colours_of
 from .region_counts import Interpolated, spectrum_of
@@ -289,9 +290,8 @@ class RegionsDialog(WithDialog):
             download.withdraw()
 
     def _fail(self, error: Exception) -> None:
-        logger.error("regions could not be compared", exc_info=error)
-        sentence = str(error) if isinstance(error, MaxrfError) else type(error).__name__
-        self._answer[:] = [_told(f"The regions could not be compared: {sentence}")]
+        told = reported(logger, "regions could not be compared", error)
+        self._answer[:] = [_told(f"The regions could not be compared: {told}")]
 
 
 def _told(text: str) -> pn.pane.HTML:

@@ -17,6 +17,7 @@ from maxrf_core.thinning import SigmaSuggestion
 
 from .data import SharedScan
 from .dialogs import WithDialog, dialog, waiting
+from .faults import reported
 from .latest import Latest
 from .region_counts import Interpolated, mask_of
 from .state import MAX_SIGMA, ViewState
@@ -208,6 +209,6 @@ class SigmaDialog(WithDialog):
         self.dialog.open = False
 
     def _fail(self, error: Exception) -> None:
-        logger.error("no sigma could be suggested", exc_info=error)
-        self.state.notice = f"No sigma could be suggested: {error}"
+        told = reported(logger, "no sigma could be suggested", error)
+        self.state.notice = f"No sigma could be suggested: {told}"
         self.dialog.open = False

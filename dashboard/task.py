@@ -8,6 +8,8 @@ from typing import Literal
 
 from maxrf_core.progress import Progress
 
+from .faults import reported
+
 __all__ = ["Task", "TaskStatus"]
 
 TaskStatus = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -67,11 +69,8 @@ class Task:
                 return
             self.status = "running"
             self.status = self._work()
-        except Exception as error:
-            logger.exception("%s ended unexpectedly", type(self).__name__)
-            self.message = (
-                f"Something unforeseen happened ({type(error).__name__}); the server's log has it."
-            )
+        except Exception as error:  # noqa: BLE001 - logged and told
+            self.message = reported(logger, f"{type(self).__name__} ended unexpectedly", error)
             self.status = "failed"
         finally:
             self._turn.release()

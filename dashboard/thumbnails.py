@@ -24,6 +24,7 @@ from maxrf_core.sidecar import sidecar_path
 
 from .catalogue import Entry, Facts, facts_of
 from .data import SharedScan
+from .faults import reported
 from .pixels import block_mean, grid_bins, to_levels
 from .scaling import percentiles
 from .theme import COLOUR_MAPS, palette
@@ -165,12 +166,8 @@ def _thumbnail(entry: Entry) -> Thumbnail:
     except MaxrfError as error:
         logger.warning("no thumbnail of %s: %s", entry.name, error)
         return Thumbnail(fault=str(error))
-    except Exception as error:
-        # Whatever one file brings about, the others are still to be shown.
-        logger.exception("no thumbnail of %s", entry.name)
-        return Thumbnail(
-            fault=f"It cannot be drawn ({type(error).__name__}); the server's log has the details."
-        )
+    except Exception as error:  # noqa: BLE001 - logged, told; the others are still to be shown
+        return Thumbnail(fault=reported(logger, f"no thumbnail of {entry.name}", error))
 
 
 _thumbnails = _Shelf(_thumbnail, _THUMBNAILS_KEPT)

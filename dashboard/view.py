@@ -20,6 +20,7 @@ from panel.viewable import Viewer
 from maxrf_core import MaxrfError, ParameterError
 
 from .data import SharedScan
+from .faults import reported
 from .state import ViewState
 from .theme import COLOURS
 
@@ -127,14 +128,7 @@ class LiveView(Viewer):
 
     def _fail(self, error: Exception) -> None:
         """Show the sentence of an error, log its traceback, go on."""
-        logger.error("%s failed", type(self).__name__, exc_info=error)
-        if isinstance(error, MaxrfError):
-            self._complaint = str(error)
-        else:
-            self._complaint = (
-                f"This view could not be drawn ({type(error).__name__}). The server's log has "
-                "the details; the other views go on."
-            )
+        self._complaint = reported(logger, f"{type(self).__name__} failed", error)
         self.state.notice = self._complaint
 
     def _succeed(self) -> None:

@@ -16,7 +16,9 @@ from maxrf_core.regions import MAX_NAME
 
 from .data import SharedScan
 from .dialogs import WithDialog, dialog
+from .faults import reported
 from .latest import Latest
+from .rights import may_change, why_not
 from .saved_views import (
     delete_view,
     preset_from_text,
@@ -51,6 +53,7 @@ class ViewsPanel(JSComponent):
     names = param.List(doc="Of the views kept beside the scan.")
     said = param.String(doc="What came of the last action.")
     file = param.Dict(default={}, doc="Name and text of a file for the visitor.")
+    may_keep = param.Boolean(True, doc="Whether the visitor may save and delete.")
     most_bytes = param.Integer(MAX_PRESET_BYTES)
     longest_name = param.Integer(MAX_NAME)
 
@@ -101,13 +104,14 @@ class ViewsPanel(JSComponent):
                 self._state.param.update(**values)
 
     def _fail(self, error: Exception) -> None:
-        logger.error("a view could not be saved or loaded", exc_info=error)
-        self.said = f"That failed ({type(error).__name__}); the server's log says why."
+        self.said = reported(logger, "a view could not be saved or loaded", error)
 
     def _handle_msg(self, data: Any) -> None:
         """Do what the browser asks for; what no page of ours sends is passed over."""
         shared, state = self._shared, self._state
         match data:
+            case {"save": str()} | {"delete": str()} if not may_change():
+                self.said = why_not()
             case {"save": str(name)}:
                 preset = preset_of(state)
 
@@ -171,5 +175,6 @@ class ViewsDialog(WithDialog):
     def _open(self, _: object) -> None:
         if not self.dialog.objects:
             self.dialog[:] = [self.panel]
+        self.panel.may_keep = may_change()
         self.dialog.open = True
         self.panel.look()

@@ -23,8 +23,14 @@ export function render({model, el}) {
     model.send_msg({save: field.value});
     field.value = "";
   };
-  const told = make("p", {className: "told", textContent:
-    "Elements, regions, windows, zoom and all settings, kept beside the scan for everybody."});
+  const told = make("p", {className: "told"});
+  const allow = () => {
+    told.textContent = model.may_keep
+      ? "Elements, regions, windows, zoom and all settings, kept beside the scan for everybody."
+      : "Views that an owner of the scan keeps beside it. Your own you can save as a file.";
+    form.hidden = !model.may_keep;
+    fill();
+  };
   const said = make("div", {className: "said"});
   said.setAttribute("role", "status");
   const list = make("ul", {ariaLabel: "Saved views"});
@@ -57,7 +63,7 @@ export function render({model, el}) {
       };
       remove.onblur = () => { is_sure = false; remove.textContent = "Delete"; };
       load.dataset.key = name;
-      return make("li", {}, load, remove);
+      return make("li", {}, load, ...(model.may_keep ? [remove] : []));
     }));
     if (focused) [...list.querySelectorAll(".load")]
       .find((one) => one.dataset.key === focused)?.focus();
@@ -73,7 +79,8 @@ export function render({model, el}) {
   model.on("names", fill);
   model.on("said", say);
   model.on("file", give);
-  fill(); say();
+  model.on("may_keep", allow);
+  allow(); say();
   el.append(told, form, list, files, said);
 }
 """
@@ -82,6 +89,7 @@ STYLE = """
 :host { display: block; font: 14px Roboto, Helvetica, Arial, sans-serif;
   color: var(--mui-palette-text-primary, inherit); }
 .told { margin: 0 0 10px; }
+[hidden] { display: none !important; }
 form, .files { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 8px 0; }
 input[type=text] { flex: 1; min-width: 120px; height: 34px; padding: 0 8px; font: inherit;
   color: inherit; background: transparent; border-radius: 4px;

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from .cli_export import EXPORT, add_export
 from .cli_mosaic import MOSAIC, add_mosaic
-from .location import is_url
+from .cli_server import SERVE, SERVED_ALONE, add_port, add_serve, add_show
+from .cli_users import USER, add_user
+from .location import path_or_url
 
 __all__ = ["build_parser"]
 
@@ -100,26 +102,6 @@ example:
   maxrf demo --prepare
 """
 
-_SERVE = """\
-Serve the page with these scans: zipstores, Crono HDF5 files, cubes of other programs (.rpl,
-.datastack), folders of them, or URLs of zipstores (http, https, s3). Without PATHs it shows the
-demo scan. Ctrl-C or SIGTERM stops it. The server writes its log to the terminal; Crono files and
-cubes are converted, which writes a zipstore beside them, only when a visitor asks for it. Nothing
-is opened but what is named here.
-
-Only browsers on this computer can connect. To let others in, give an --address of this computer
-and the name that they type as --allow-websocket-origin. There is no password: anybody who
-reaches the port sees the scans. Put a web server with TLS and a login in front where that matters.
-
---num-procs shares the visitors between processes that all read the same files. This program
-then stays as their parent and stops all of them; do not kill it with SIGKILL.
-
-example:
-  maxrf serve scan.zipstore --show
-  maxrf serve scans --address 0.0.0.0 --allow-websocket-origin lab-server:5006
-  maxrf serve https://example.org/scans/scan.zipstore
-"""
-
 _SIMULATE = """\
 Simulate a scan of a painting whose composition is known, and write it as the Crono instrument
 would: an HDF5 file that maxrf convert takes. Uncompressed it has 8 kB a spectrum. Equal
@@ -184,8 +166,9 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     report = command("report", _REPORT, "describe a Crono file and its faults")
     report.add_argument("file", metavar="FILE", type=Path, help="a Crono HDF5 file")
     _add_demo(command("demo", _DEMO, "show a simulated scan in the browser"))
-    _add_serve(command("serve", _SERVE, "show scans in the browser"))
+    add_serve(command("serve", SERVE, "show scans in the browser"))
     _add_simulate(command("simulate", _SIMULATE, "write a scan of known truth"))
+    add_user(command("user", USER, "keep the names and passwords of a server"))
     return parser
 
 
@@ -264,49 +247,15 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(address="127.0.0.1", allow_websocket_origin=[], num_procs=1)
+    parser.set_defaults(**SERVED_ALONE)
     parser.add_argument(
         "--prepare",
         action="store_true",
         help="only make the demo scan, and print the path of its zipstore",
     )
-    _add_port(parser)
-    _add_show(parser, default=True)
+    add_port(parser)
+    add_show(parser, default=True)
     _add_progress(parser)
-
-
-def _add_serve(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "paths",
-        metavar="PATH",
-        type=_location,
-        nargs="*",
-        help="zipstores, Crono files, cubes, folders, URLs of zipstores",
-    )
-    _add_port(parser)
-    add(
-        "--address",
-        default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 is all of this computer's (default: %(default)s, "
-        "this computer only)",
-    )
-    add(
-        "--allow-websocket-origin",
-        metavar="HOST[:PORT]",
-        action="append",
-        default=[],
-        help="a name under which browsers may open the page, as in their address bar; may be "
-        "repeated (default: localhost and 127.0.0.1)",
-    )
-    add(
-        "--num-procs",
-        metavar="N",
-        type=_count,
-        default=1,
-        help="processes, 0 for one a core; not on Windows (default: %(default)s)",
-    )
-    _add_show(parser, default=False)
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -356,7 +305,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_location(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("file", metavar="FILE", type=_location, help=what)
+    parser.add_argument("file", metavar="FILE", type=path_or_url, help=what)
 
 
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:
@@ -365,25 +314,6 @@ def _add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 def _add_progress(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--progress", choices=("bar", "json", "none"), help=_PROGRESS)
-
-
-def _add_port(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--port", type=_port, default=5006, help="port to listen on (default: %(default)s)"
-    )
-
-
-def _add_show(parser: argparse.ArgumentParser, *, default: bool) -> None:
-    chosen = "does" if default else "does not"
-    parser.add_argument(
-        "--show",
-        action="store_true",
-        default=default,
-        help=f"open the page in the browser (default: it {chosen})",
-    )
-    parser.add_argument(
-        "--no-browser", "--no-show", dest="show", action="store_false", help="do not open it"
-    )
 
 
 class _Version(argparse.Action):
@@ -397,10 +327,6 @@ class _Version(argparse.Action):
 
         print(f"{parser.prog} {version('maxrf-dashboard')}")
         parser.exit()
-
-
-def _location(text: str) -> Path | str:
-    return text if is_url(text) else Path(text)
 
 
 def _spacing(text: str) -> str | float | tuple[float, float]:
@@ -433,15 +359,3 @@ def _shape(text: str) -> tuple[int, int]:
     if not (by and rows.isdecimal() and columns.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no shape such as 85x37 (rows x columns)")
     return int(rows), int(columns)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, 1 to 65535 (0 takes a free one)")
-    return int(text)

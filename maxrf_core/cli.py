@@ -359,6 +359,13 @@ def _serve(args: argparse.Namespace) -> int:
     return _run_server(panel_command(args, _dashboard_folder()), args.num_procs)
 
 
+def _user(args: argparse.Namespace) -> int:
+    from .cli_users import user
+
+    print(user(args))
+    return 0
+
+
 def _check_paths(locations: Sequence[Path | str]) -> None:
     """Refuse paths and URLs that hold no scan, all at once."""
     faults = []
@@ -396,4 +403,5 @@ _COMMANDS = {
     "demo": _demo,
     "serve": _serve,
     "simulate": _simulate,
+    "user": _user,
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ParameterError
 from .export_kinds import EXPORT_KINDS
-from .location import is_url
+from .location import is_url, path_or_url
 from .schema import CRONO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _LATER += ("per_second", "errors", "mm_per_step", "colour_map", "clip", "beam_ke
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command, but for those that all commands share."""
     add = parser.add_argument
-    add("scan", metavar="SCAN", type=_location, help="a zipstore, or its URL")
+    add("scan", metavar="SCAN", type=path_or_url, help="a zipstore, or its URL")
     add("output", metavar="OUT", type=Path, help="the file to write")
     add("--kind", choices=[kind.name for kind in EXPORT_KINDS], help="what to write, see above")
     add(
@@ -182,10 +182,6 @@ def export(
             cancel=cancel,
             **options,
         )
-
-
-def _location(text: str) -> Path | str:
-    return text if is_url(text) else Path(text)
 
 
 def _windows(scan: Scan, windows: list[list[str]], elements: list[str]) -> list[Roi]:

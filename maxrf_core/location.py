@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["file_stamp", "is_url"]
+__all__ = ["file_stamp", "is_url", "path_or_url"]
 
 
 def is_url(location: object) -> bool:
     """Return whether a location is a URL and not a path, such as ``C://scans``."""
     return isinstance(location, str) and location.find("://") > 1
+
+
+def path_or_url(text: str) -> Path | str:
+    """Return what a text of the command line names."""
+    return text if is_url(text) else Path(text)
 
 
 def file_stamp(path: Path) -> tuple[str, int, int]:

@@ -94,8 +94,17 @@ def _lock(file: BinaryIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Write a small file whole under another name, bring it to the disk, and give it its name.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    data : bytes
+        All that is to be in it.
+    mode : int
+        Who may read and write it, less what the process denies to others.
 
     Raises
     ------
@@ -104,7 +113,7 @@ def replace_file(path: Path, data: bytes) -> None:
     """
     unfinished = unique_name(path, "part")
     try:
-        with unfinished.open("xb") as file:
+        with open(unfinished, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

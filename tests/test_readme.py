@@ -103,7 +103,7 @@ def test_serving_commands_are_understood(folder: Path, monkeypatch: pytest.Monke
     for line in lines:
         arguments = build_parser(cli._COMMANDS).parse_args(shlex.split(line)[1:])
         assert [str(path) for path in arguments.paths] == [shlex.split(line)[2]]
-        assert "panel" in cli.panel_command(arguments, ROOT / "dashboard")
+        assert "dashboard.server" in cli.panel_command(arguments, ROOT / "dashboard")
 
 
 def test_programs_run_as_they_stand(folder: Path) -> None:

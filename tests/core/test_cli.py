@@ -636,9 +636,9 @@ def test_serve_listens_on_this_computer_only_unless_told_otherwise(tmp_path):
     """There is no password, so nobody is let in by default."""
     command = cli.panel_command(parse("serve"), tmp_path)
     assert command == [
-        *(sys.executable, "-P", "-m", "panel", "serve", str(tmp_path)),
+        *(sys.executable, "-P", "-m", "dashboard.server", str(tmp_path)),
         *("--port", "5006", "--address", "127.0.0.1"),
-        *("--unused-session-lifetime", "300000", "--warm"),
+        *("--unused-session-lifetime", "300000", "--warm", "--max-visits", "100"),
     ]
 
 
@@ -648,14 +648,19 @@ def test_serve_passes_everything_on_with_the_scans_last(tmp_path, monkeypatch):
     args = parse(
         *("serve", "a.zipstore", "/b/c.HDF5", "--port", 8123, "--address", "0.0.0.0"),  # noqa: S104
         *("--num-procs", 3, "--show", "--allow-websocket-origin", "lab:8123"),
-        *("--allow-websocket-origin", "lab.example.org"),
+        *("--allow-websocket-origin", "lab.example.org", "--users", "u.json", "--owner", "anna"),
+        *("--owner", "bert", "--read-only", "--prefix", "/xrf", "--behind-proxy", "--json-log"),
+        *("--open-metrics", "--max-visits", 7),
     )
     command = cli.panel_command(args, Path("/app"))
     assert command[command.index("--port") :] == [
         *("--port", "8123", "--address", "0.0.0.0"),  # noqa: S104
         *("--unused-session-lifetime", "300000", "--num-procs", "3"),
         *("--allow-websocket-origin", "localhost:8123", "--allow-websocket-origin", "lab:8123"),
-        *("--allow-websocket-origin", "lab.example.org", "--show"),
+        *("--allow-websocket-origin", "lab.example.org", "--max-visits", "7"),
+        *("--users", str(tmp_path / "u.json"), "--owner", "anna", "--owner", "bert"),
+        *("--prefix", "/xrf", "--use-xheaders", "--read-only", "--open-metrics", "--json-log"),
+        *("--show",),
         *("--args", str(tmp_path / "a.zipstore"), "/b/c.HDF5"),
     ]
 

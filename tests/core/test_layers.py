@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("interpolation",),
         ("combinations", "profiles"),
         ("layout", "entries", "unfinished"),
-        ("sidecar",),
+        ("sidecar", "users"),
         ("remote", "partial", "chunk_files", "array_writer"),
         ("store", "writer"),
         ("contents", "faults", "operator_arrays"),
@@ -67,13 +67,17 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("export_spectra", "export_tiff", "export_png", "import_rpl", "import_datastack"),
         ("exports", "imports"),
         ("check_layout", "check_arrays", "check_counts", "check_cubes"),
-        ("cli_signals", "cli_export", "cli_mosaic"),
-        ("interchange", "xarrays", "report", "demo", "arguments", "check", "cli_server"),
+        ("cli_signals", "cli_export", "cli_mosaic", "cli_users"),
+        ("interchange", "xarrays", "report", "demo", "check", "cli_server"),
+        ("arguments",),
         ("cli",),
         ("__init__", "__main__"),
     ),
     # From the bottom to the top; modules of one tuple do not import each other.
     "dashboard": (
+        ("metrics", "settings"),
+        ("faults", "logs", "rights"),
+        ("doors",),
         (
             "accessibility",
             "address_bar",
@@ -140,7 +144,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("combine",),
         ("explorer", "notebook"),
         ("spare",),
-        ("page",),
+        ("login", "page"),
+        ("server",),
         ("__init__", "main"),
     ),
 }
