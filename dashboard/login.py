@@ -95,6 +95,7 @@ class LoginHandler(RequestHandler):
 
     async def post(self) -> None:
         """Let in who knows a password."""
+        place = self._next
         if self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             self._refuse(403, "the form of another page", "Log in on this page.")
             return
@@ -124,7 +125,7 @@ class LoginHandler(RequestHandler):
             samesite="Lax",
             secure=self.request.protocol == "https",
         )
-        self.redirect(self._next)
+        self.redirect(place)
 
     @property
     def _next(self) -> str:

@@ -244,6 +244,7 @@ async def served(
     query: str = "",
     *,
     while_loading: Callable[[Session], Awaitable[None]] | None = None,
+    remote_ip: str = "127.0.0.1",
 ) -> AsyncIterator[Session]:
     """Yield a visitor of an application on this event loop; they leave at the end.
 
@@ -257,6 +258,8 @@ async def served(
         The address after the question mark.
     while_loading : callable, optional
         What happens before the browser tells that it has the page.
+    remote_ip : str
+        Where they sit; by default before the server's own computer.
     """
     built: list[Any] = []
 
@@ -269,6 +272,7 @@ async def served(
     context = ApplicationContext(made, io_loop=IOLoop.current(), url="/")
     line = RequestStartLine("GET", f"/?{query}", "HTTP/1.1")
     request = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "localhost"}))
+    request.remote_ip = remote_ip
     server = await context.create_session_if_needed(ID("visitor"), request)
     session = Session(server, context, built[0])
     if while_loading is not None:
