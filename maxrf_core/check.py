@@ -30,8 +30,10 @@ from .remote import open_remote
 from .runners import in_order
 from .scan import open_scan
 from .schema import COUNTS_BY_CHANNEL, COUNTS_BY_SPECTRUM, COUNTS_CUMULATIVE, CUBE
+from .sidecar import sidecar_path
 from .spectra import SpectraReader
 from .store import StoreReader
+from .unfinished import left_behind, leftovers
 from .zip_headers import header_faults, unreadable_entries
 
 __all__ = ["CheckReport", "check_zipstore"]
@@ -123,6 +125,7 @@ class _Check:
 
     def run(self) -> None:
         """Look at everything that can be looked at."""
+        self._note_leftovers()
         try:
             self._check_headers()
             if self.faults.count:
@@ -138,6 +141,14 @@ class _Check:
                     entries.close()
         except ZipstoreError as error:
             self.faults.extend([str(error)])
+
+    def _note_leftovers(self) -> None:
+        """Tell of what killed runs left beside the store, and beside what is kept with it."""
+        if is_url(self.location):
+            return
+        store = Path(self.location)
+        for target in (store, sidecar_path(store)):
+            self.notes.extend(left_behind(left, target) for left in leftovers(target))
 
     def _check_headers(self) -> None:
         """Look at how the entries of a zip are packed; what is no zip, opening it tells."""

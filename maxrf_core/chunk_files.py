@@ -61,10 +61,12 @@ class ChunkFiles:
 
     def holds(self, key: str, data: bytes) -> bool:
         """Return whether an entry is there and is the same."""
-        try:
-            return (self.folder / key).read_bytes() == data
-        except FileNotFoundError:
-            return False
+        path = self.folder / key
+        with told(path):
+            try:
+                return path.read_bytes() == data
+            except FileNotFoundError:
+                return False
 
     def append_chunk(self, name: str, index: tuple[int, ...], data: bytes) -> None:
         """Write a chunk that `ArrayLayout.encode` compressed.
@@ -89,11 +91,12 @@ class ChunkFiles:
     def has_chunk(self, name: str, index: tuple[int, ...]) -> bool:
         """Return whether a chunk is there, as long as it says that it is."""
         path = self.folder / chunk_key(name, index)
-        try:
-            with path.open("rb") as file:
-                start, size = file.read(_ENOUGH_TO_CHECK), file.seek(0, os.SEEK_END)
-        except FileNotFoundError:
-            return False
+        with told(path):
+            try:
+                with path.open("rb") as file:
+                    start, size = file.read(_ENOUGH_TO_CHECK), file.seek(0, os.SEEK_END)
+            except FileNotFoundError:
+                return False
         return self.layouts[name].may_be_chunk(start, size)
 
     def read_chunk(self, name: str, index: tuple[int, ...]) -> npt.NDArray:
@@ -105,8 +108,10 @@ class ChunkFiles:
             If there is none.
         """
         key = chunk_key(name, index)
-        try:
-            data = (self.folder / key).read_bytes()
-        except FileNotFoundError as error:
-            raise KeyError(key) from error
+        path = self.folder / key
+        with told(path):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError as error:
+                raise KeyError(key) from error
         return self.layouts[name].decode(data, index)

@@ -72,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except MaxrfError as error:
             _complain(error, as_json=as_json)
             return INTERRUPTED if isinstance(error, ConversionCancelled) else 1
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # of a share that went away, where no sentence of ours says more
+            _complain(_of_the_system(error), as_json=as_json)
+            return 1
         except KeyboardInterrupt:
             if as_json:
                 _write_json({"error": "stopped by Ctrl-C."})
@@ -81,6 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     return code
+
+
+def _of_the_system(error: OSError) -> MaxrfError:
+    place = f" at {error.filename}" if error.filename else ""
+    return MaxrfError(
+        f"the system failed{place} ({error.strerror or error}). What stood there is as it was; "
+        "check the disk or the network share, and run the command again."
+    )
 
 
 def _let_any_text_through() -> None:

@@ -22,6 +22,7 @@ from .errors import OutputError, ParameterError, ZipstoreError
 from .grid import Grid, Orientation, Spacing, VendorGrid, cube_flips, make_grid, vendor_grid
 from .interpolation import DEFAULT_METHOD, check_method
 from .lag import AUTOMATIC, check_lag
+from .location import file_stamp
 from .pipeline import Pipeline
 from .progress import Progress, progress_bar
 from .runners import ThreadRunner
@@ -32,6 +33,7 @@ from .schema import (
 )
 from .smoothing import check_sigma
 from .store import StoreReader
+from .unfinished import left_behind, leftovers, remove_stale
 from .writer import output_error
 
 if TYPE_CHECKING:
@@ -132,6 +134,7 @@ def convert_crono(
     if lag != AUTOMATIC:
         lag = check_lag(lag)
     limit = _check_memory_limit(memory_limit)
+    stamp = file_stamp(Path(crono_filename))
     scan = read_crono(crono_filename)
     vendor = vendor_grid(scan.positions, scan.selected_index)
     grid = make_grid(vendor.grid, spacing)
@@ -141,6 +144,7 @@ def convert_crono(
     path, exists = _output_path(scan.filename, output)
     attributes = _root_attributes(
         scan,
+        stamp,
         vendor,
         grid,
         parameters={
@@ -194,17 +198,21 @@ def _output_path(scan: Path, output: str | os.PathLike[str] | None) -> tuple[Pat
 
 
 def _root_attributes(
-    scan: CronoScan, vendor: VendorGrid, grid: Grid, parameters: dict[str, Any]
+    scan: CronoScan,
+    stamp: tuple[str, int, int],
+    vendor: VendorGrid,
+    grid: Grid,
+    parameters: dict[str, Any],
 ) -> dict[str, Any]:
-    status = scan.filename.stat()
+    _, modified_ns, size = stamp
     return {
         "schema": SCHEMA_NAME,
         "schema_version": SCHEMA_VERSION,
         "program": f"maxrf-dashboard {version('maxrf-dashboard')}",
         "source": {
             "name": scan.filename.name,
-            "size": status.st_size,
-            "modified_ns": status.st_mtime_ns,
+            "size": size,
+            "modified_ns": modified_ns,
         },
         "parameters": parameters,
         "grid": grid.to_dict(),
@@ -231,4 +239,7 @@ def _existing(path: Path, attributes: dict[str, Any]) -> str:
             msg = f"{path} exists already and was made from {what}. {advice}"
             raise OutputError(msg)
     logger.info("%s is up to date", path)
+    remove_stale(path)
+    for left in leftovers(path):
+        logger.warning("%s", left_behind(left, path))
     return str(path)

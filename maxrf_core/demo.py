@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import platformdirs
@@ -20,6 +19,7 @@ from .progress import Progress, progress_bar
 from .schema import ZIPSTORE_SUFFIX
 from .simulation import DEMO_SHAPE, simulate_crono
 from .store import StoreReader
+from .unfinished import HiddenNames
 
 __all__ = ["CACHE_VARIABLE", "DEMO_VERSION", "DemoPaths", "demo_paths", "demo_scan"]
 
@@ -102,10 +102,12 @@ def demo_scan(
     try:
         place.mkdir(parents=True, exist_ok=True)
         with (
-            TemporaryDirectory(prefix=".making-", dir=place) as workshop,
+            HiddenNames(paths.zipstore) as hidden,
             progress_bar(progress, "the demo scan") as report,
         ):
-            made = demo_paths(Path(workshop))
+            workshop = hidden.name(paths.zipstore, "making")
+            workshop.mkdir()
+            made = demo_paths(workshop)
             _make(made, report)
             if not _is_current(paths.zipstore):
                 # Should another process come in between the two moves, the scan and the

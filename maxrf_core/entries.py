@@ -85,7 +85,11 @@ def open_local(path: Path) -> Entries:
     ZipstoreError
         If there is neither.
     """
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # such as of a share that went away
+        raise ZipstoreError(_unreadable(path, error)) from error
+    if is_folder:
         folder = FolderEntries(path)
         if ".zattrs" not in folder:
             raise ZipstoreError(

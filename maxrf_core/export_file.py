@@ -11,13 +11,13 @@ import errno
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
 
 from .errors import OutputError
-from .unfinished import output_error, sync_folder, unique_name
+from .unfinished import HiddenNames, output_error, remove_stale, sync_folder
 
 __all__ = ["FailsafeFile", "check_target", "new_hdf5", "whole_files"]
 
@@ -63,10 +63,15 @@ def whole_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[list[Path
         If a file is there already and not to be replaced, or writing fails. Then, as after any
         other error, what stood in place still does.
     """
+    remove_stale(paths[-1])  # which may put old ones back
     for path in paths:
         check_target(path, overwrite=overwrite)
-    hidden = [unique_name(path, "partial") for path in paths]
     try:
+        names = HiddenNames(paths[-1])
+    except OSError as error:
+        raise _failed(paths[-1], error) from error
+    with names:
+        hidden = [names.name(path, "partial") for path in paths]
         try:
             yield hidden
             for name in hidden:
@@ -76,15 +81,42 @@ def whole_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[list[Path
             raise _failed(paths[-1], error) from error
         for path in paths:
             check_target(path, overwrite=overwrite)  # it may have come meanwhile
-        for name, path in zip(hidden, paths, strict=True):
-            try:
-                name.replace(path)
-            except OSError as error:
-                raise _failed(path, error) from error
+        try:
+            _give_names(names, hidden, paths)
+        except OSError as error:
+            raise _failed(paths[-1], error) from error
         sync_folder(paths[0].parent)
-    finally:
-        for name in hidden:
-            name.unlink(missing_ok=True)
+
+
+def _give_names(names: HiddenNames, hidden: Sequence[Path], paths: Sequence[Path]) -> None:
+    """Give files their names, all or none; files that belong together are never mixed.
+
+    One is renamed in one step. Of several, the old ones are moved aside before, the last,
+    without which nobody takes up the others, first; after a kill `remove_stale` puts them back.
+    """
+    aside: dict[Path, Path] = {}
+    placed: list[Path] = []
+    try:
+        if len(paths) > 1:
+            for path in reversed(paths):
+                if path.exists():
+                    old = names.name(path, "old")
+                    path.replace(old)
+                    aside[path] = old
+        for name, path in zip(hidden, paths, strict=True):
+            name.replace(path)
+            placed.append(path)
+    except BaseException:
+        # The first error is told. What cannot be put back keeps its hidden name.
+        with suppress(OSError):
+            for path in paths:
+                if path in aside:
+                    aside[path].replace(path)
+                    del aside[path]
+                elif path in placed:
+                    path.unlink()
+        names.keep(aside.values())
+        raise
 
 
 def _failed(path: Path, error: OSError) -> OutputError:

@@ -8,8 +8,6 @@ each, beside the zipstore until that is made.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -26,9 +24,10 @@ from .grid import Orientation
 from .import_cube import ForeignCube
 from .import_datastack import open_datastack
 from .import_rpl import open_rpl
+from .location import changed_meanwhile, file_stamp
 from .progress import Progress, progress_bar
 from .scan import open_scan
-from .unfinished import output_error
+from .unfinished import HiddenNames, told
 
 __all__ = ["import_scan"]
 
@@ -97,16 +96,16 @@ def import_scan(
     target = Path(output) if output is not None else path.parent
     with opener(path) as cube, progress_bar(progress, path.name) as report:
         energies = _energies(cube, line)
-        scratch = _scratch(target)
-        try:
+        final = target / f"{path.stem}{schema.ZIPSTORE_SUFFIX}" if target.is_dir() else target
+        before = file_stamp(final)
+        with told(target):
+            hidden = HiddenNames(final)
+        with hidden:
             # the header's name, whichever half was named; the stem is the zipstore's
-            described = scratch / path.with_suffix(_suffix_of(path)).name
-            try:
+            described = hidden.name(final, "import") / path.with_suffix(_suffix_of(path)).name
+            with told(target):
+                described.parent.mkdir()
                 _describe(described, cube, energies, report, cancel)
-                times = cube.path.stat()  # the same file, converted again, is the same scan
-                os.utime(described, ns=(times.st_atime_ns, times.st_mtime_ns))
-            except OSError as error:
-                raise output_error(target, error) from error
             zipstore = convert_crono(
                 described,
                 output=target,
@@ -120,9 +119,8 @@ def import_scan(
                 cancel=cancel,
                 memory_limit=memory_limit,
             )
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    _check_energies(zipstore, energies)
+    if file_stamp(final) == before:  # it was there, and was left as it is
+        _check_energies(zipstore, energies)
     return zipstore
 
 
@@ -163,15 +161,6 @@ def _energies(cube: ForeignCube, line: tuple[float, float] | None) -> npt.NDArra
     return energies
 
 
-def _scratch(target: Path) -> Path:
-    """Make a hidden folder where the zipstore will be."""
-    folder = target if target.is_dir() else target.parent
-    try:
-        return Path(tempfile.mkdtemp(prefix=".maxrf-import.", dir=folder))
-    except OSError as error:
-        raise output_error(target, error) from error
-
-
 def _describe(
     path: Path,
     cube: ForeignCube,
@@ -179,7 +168,11 @@ def _describe(
     report: Callable[[Progress], None],
     cancel: threading.Event | None,
 ) -> None:
-    """Write the Crono file that stands for a cube."""
+    """Write the Crono file that stands for a cube, with the time of the cube's file.
+
+    Then the same file, converted again, is the same scan.
+    """
+    before = file_stamp(cube.path)
     height, width, bins = cube.shape
     if height * width == 1:
         raise CronoFileError(f"{cube.path} has a single cell; expected a map of two or more.")
@@ -203,6 +196,10 @@ def _describe(
             written.check()
             done += len(block)
         report(Progress("import", done, height * width))
+    times = cube.path.stat()
+    if file_stamp(cube.path) != before:
+        raise CronoFileError(changed_meanwhile(cube.path))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def _check_energies(zipstore: str, energies: npt.NDArray[np.float32]) -> None:

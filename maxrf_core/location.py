@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["file_stamp", "is_url", "path_or_url"]
+__all__ = ["changed_meanwhile", "file_stamp", "is_url", "path_or_url"]
 
 
 def is_url(location: object) -> bool:
@@ -27,3 +27,11 @@ def file_stamp(path: Path) -> tuple[str, int, int]:
     except OSError:
         return str(path), 0, 0  # reading it says what is wrong
     return str(path.resolve()), status.st_mtime_ns, status.st_size
+
+
+def changed_meanwhile(path: Path) -> str:
+    """Return the sentence for a file that changed, or went away, while it was read."""
+    return (
+        f"{path} was changed or went away while it was read. Nothing was made of it; wait until it "
+        "is saved or copied whole, and start again."
+    )

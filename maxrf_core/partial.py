@@ -14,14 +14,13 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from isal import isal_zlib
 
 from .errors import OutputError
-from .unfinished import lock_path, sync_folder, unique_name
+from .unfinished import HiddenNames, lock_path, remove, remove_stale, sync_folder
 
 __all__ = ["PartialZip"]
 
@@ -52,7 +51,8 @@ class PartialZip:
     target : Path
         The final name. The unfinished file is ``.NAME.partial`` in the same folder, locked
         by who writes it. If somebody else does, or the file system has no locks, it is
-        ``.NAME.PID-TOKEN.partial``, which nobody else ever opens.
+        ``.NAME.PID-TOKEN.partial``, which nobody else ever opens. What was left under such
+        names by programs that were killed is removed.
     root : dict of str to bytes
         The first entries. What an earlier program left is kept if it begins with them.
 
@@ -71,10 +71,17 @@ class PartialZip:
 
     def __init__(self, target: Path, root: dict[str, bytes]) -> None:
         self.path = target.with_name(f".{target.name}.partial")
+        self._own: HiddenNames | None = None
+        remove_stale(target)
         file = lock_path(self.path)
         if file is None:
-            self.path = unique_name(target, "partial")
-            file = self.path.open("x+b", buffering=0)
+            self._own = HiddenNames(target)
+            self.path = self._own.name(target, "partial")
+            try:
+                file = self.path.open("x+b", buffering=0)
+            except BaseException:
+                self._own.close()
+                raise
         self._file = file
         self._lock = threading.RLock()
         self._finished = False
@@ -172,6 +179,8 @@ class PartialZip:
             self.path.replace(target)  # elsewhere it stays locked under its old name
             self._finished = True
             self._file.close()
+        if self._own is not None:
+            self._own.close()
         sync_folder(target.parent)
 
     def discard(self) -> None:
@@ -180,9 +189,10 @@ class PartialZip:
             return
         if sys.platform == "win32":
             self._file.close()
-        with suppress(OSError):  # Windows: the next one may have opened it
-            self.path.unlink()
+        remove(self.path)  # Windows: not if the next one has opened it
         self._file.close()
+        if self._own is not None:
+            self._own.close()
 
     def _rely_on(self, key: str) -> _Entry | None:
         with self._lock:

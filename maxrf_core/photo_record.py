@@ -6,6 +6,7 @@ scan is copied there only when asked for; a name read from the file is never a p
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from .export_file import whole_files
 from .photo import FEWEST_PAIRS, MAX_PAIRS, PhotoFit, PhotoKind, fit_photo
 from .photo_file import photo_size
 from .sidecar import read_sidecar, write_sidecar
+from .unfinished import output_error, remove_stale
 
 __all__ = ["PhotoRecord", "find_photo", "forget_photo", "keep_photo", "kept_photo"]
 
@@ -96,9 +98,8 @@ def keep_photo(
             f"four finite numbers a pair, at most {MAX_PAIRS} pairs, kind 'affine' or 'homography'."
         )
     target = Path(path_of_scan).parent / source.name
-    if copy and not (target.exists() and target.samefile(source)):
-        with whole_files([target], overwrite=False) as (hidden,):
-            shutil.copyfile(source, hidden)
+    if copy:
+        _copy_beside(source, target)
     write_sidecar(
         path_of_scan,
         photo={
@@ -109,6 +110,18 @@ def keep_photo(
         },
     )
     return record
+
+
+def _copy_beside(source: Path, target: Path) -> None:
+    """Copy a photo, unless it or its equal, which an interrupted try left, lies there."""
+    try:
+        if target.exists() and (target.samefile(source) or filecmp.cmp(source, target, False)):
+            remove_stale(target)
+            return
+        with whole_files([target], overwrite=False) as (hidden,):
+            shutil.copyfile(source, hidden)
+    except OSError as error:
+        raise output_error(target, error) from error
 
 
 def kept_photo(path_of_scan: str | PathLike[str]) -> PhotoRecord | None:

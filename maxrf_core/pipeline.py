@@ -18,11 +18,12 @@ import numpy as np
 from .blocks import BlockPlan
 from .combine import CUBE_TILE, CubePlan
 from .crono import CronoScan
-from .errors import ConversionCancelled
+from .errors import ConversionCancelled, CronoFileError
 from .grid import Grid, VendorGrid
 from .interpolation import Raster, operator_recipe
 from .lag import AUTOMATIC, corrected_positions, estimate_lag
 from .layout import ChunkSink
+from .location import changed_meanwhile, file_stamp
 from .operator_arrays import read_operator, write_operator
 from .progress import Progress
 from .runners import Report, Runner
@@ -118,6 +119,7 @@ class Pipeline:
                 self._write_cube(sink, table)
             table.close()
             self._check_cancelled()
+            self._check_source()
             sink.commit()
 
     def _progress(self, stage: str, total: int) -> Report:
@@ -133,6 +135,13 @@ class Pipeline:
         if self.cancel is not None and self.cancel.is_set():
             msg = f"{self.scan.filename.name}: stopped; nothing was left behind."
             raise ConversionCancelled(msg)
+
+    def _check_source(self) -> None:
+        """Refuse a scan that changed since its size and time were noted: it is a mixture."""
+        noted = self.attributes["source"]
+        _, modified_ns, size = file_stamp(self.scan.filename)
+        if (modified_ns, size) != (noted["modified_ns"], noted["size"]):
+            raise CronoFileError(changed_meanwhile(self.scan.filename))
 
     def _convert_blocks(self, sink: ChunkSink) -> None:
         plan = self.plan

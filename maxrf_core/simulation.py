@@ -8,7 +8,6 @@ and written as the instrument would (`crono_writer`). What was expected can be a
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,6 +22,7 @@ from .poisson import draw_blocks
 from .simulated_camera import CameraModel
 from .simulation_parameters import SimulationParameters, in_range
 from .truth import SimulatedScan, load_truth, scaled_to_counts
+from .unfinished import HiddenNames
 
 __all__ = [
     "CRONO_ROIS",
@@ -152,9 +152,9 @@ def simulate_crono(
     truth = SimulatedScan(str(path), parameters.plain())
     _check_space(path.parent, truth, len(regions), compression)
     truth = scaled_to_counts(truth)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with closing(draw_blocks(truth, threads)) as blocks:
+        with HiddenNames(path) as hidden, closing(draw_blocks(truth, threads)) as blocks:
+            unfinished = hidden.name(path, "part")
             write_crono(
                 unfinished,
                 truth,
@@ -164,17 +164,15 @@ def simulate_crono(
                 progress=progress,
                 camera=model,
             )
-        # A file of that name may have come in the meantime.
-        _check_target(path, overwrite=overwrite)
-        unfinished.replace(path)
+            # A file of that name may have come in the meantime.
+            _check_target(path, overwrite=overwrite)
+            unfinished.replace(path)
     except OSError as error:
         # HDF5 puts the rest of its story, down to buffer addresses, in brackets.
         why = (error.strerror or str(error)).split(" (", 1)[0]
         raise OutputError(
             f"{path} cannot be written: {why}. Check the folder's permissions and the free space."
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return truth
 
 

@@ -19,7 +19,7 @@ from .chunk_files import ChunkFiles
 from .errors import OutputError
 from .layout import chunk_key, describe_root
 from .partial import PartialZip
-from .unfinished import lock_path, output_error, told, unique_name
+from .unfinished import HiddenNames, lock_path, output_error, remove_stale, told
 
 __all__ = ["ChunkDirectory", "ZipstoreWriter", "output_error"]
 
@@ -132,6 +132,7 @@ class ZipstoreWriter(ArrayWriter):
             )
         with told(self.path):
             self._zip.finish(self.path)
+        _remove_chunks(self.path)
 
 
 class ChunkDirectory(ArrayWriter):
@@ -169,7 +170,8 @@ class ChunkDirectory(ArrayWriter):
         self._order: dict[str, None] = {}
         self._root = describe_root(attributes)
         with told(path):
-            self.folder, self._lock = _claim_folder(path)
+            remove_stale(path)
+            self.folder, self._lock, self._own = _claim_folder(path)
         self._files = ChunkFiles(self.folder.absolute(), self._layouts)
         try:
             with told(path):
@@ -184,15 +186,9 @@ class ChunkDirectory(ArrayWriter):
             raise
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None and sys.platform == "win32":
-            self._lock.close()  # there, a folder with an open file cannot be renamed
-        # Renamed first: who comes now makes a new one, and finds no half of this.
-        leaving = unique_name(self.path, "chunks")
-        with suppress(OSError):
-            self.folder.rename(leaving)
-            shutil.rmtree(leaving, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
+        _remove_folder(self.path, self.folder, self._lock)
+        if self._own is not None:
+            self._own.close()
 
     def _put(self, entries: dict[str, bytes]) -> None:
         for key, data in entries.items():
@@ -250,11 +246,12 @@ class ChunkDirectory(ArrayWriter):
             If a chunk is missing or cut short, or the zip cannot be written; what stood
             under the final name stays.
         """
-        there = {
-            f"{name}/{file.name}"
-            for name in self._layouts
-            for file in (self.folder / name).iterdir()  # a network file system looks anew for it
-        }
+        with told(self.folder):
+            there = {
+                f"{name}/{file.name}"
+                for name in self._layouts
+                for file in (self.folder / name).iterdir()  # a network file system looks anew
+            }
         self._check_whole(there & self._order.keys())
         with told(self.path):
             packed = PartialZip(self.path, self._root)
@@ -275,9 +272,9 @@ class ChunkDirectory(ArrayWriter):
         raise OutputError(msg)
 
 
-def _claim_folder(target: Path) -> tuple[Path, BinaryIO | None]:
-    """Return the folder for the chunks of a zipstore, and the lock on it."""
-    folder = target.with_name(f".{target.name}.chunks")
+def _claim_folder(target: Path) -> tuple[Path, BinaryIO | None, HiddenNames | None]:
+    """Return the folder for the chunks of a zipstore, the lock on it, or its own name."""
+    folder = _chunk_folder(target)
     while True:
         folder.mkdir(exist_ok=True)
         try:
@@ -285,9 +282,40 @@ def _claim_folder(target: Path) -> tuple[Path, BinaryIO | None]:
         except FileNotFoundError:  # who had it removed it just now
             continue
         if lock is not None:
-            return folder, lock
+            return folder, lock, None
         with suppress(OSError):  # not empty: somebody else's
             folder.rmdir()
-        folder = unique_name(target, "chunks")
-        folder.mkdir()
-        return folder, None
+        own = HiddenNames(target)
+        folder = own.name(target, "chunks")
+        try:
+            folder.mkdir()
+        except BaseException:
+            own.close()
+            raise
+        return folder, None, own
+
+
+def _chunk_folder(target: Path) -> Path:
+    return target.with_name(f".{target.name}.chunks")
+
+
+def _remove_folder(target: Path, folder: Path, lock: BinaryIO | None) -> None:
+    """Remove a folder of chunks, as far as that can be done, and then free its lock."""
+    if lock is not None and sys.platform == "win32":
+        lock.close()  # there, a folder with an open file cannot be renamed
+    # Renamed first: who comes now makes a new one, and finds no half of this. What is left
+    # after a kill amid removing has a name that the next writer removes.
+    with suppress(OSError), HiddenNames(target) as leaving:
+        folder.rename(leaving.name(target, "chunks"))
+    if lock is not None:
+        lock.close()
+
+
+def _remove_chunks(target: Path) -> None:
+    """Remove the chunks that a killed conversion on a cluster left: the zipstore is whole."""
+    folder = _chunk_folder(target)
+    with suppress(OSError):
+        if folder.is_dir():
+            lock = lock_path(folder / ".lock")
+            if lock is not None:
+                _remove_folder(target, folder, lock)
