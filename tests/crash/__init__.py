@@ -1,0 +1,1 @@
+"""Crash anywhere: what writes files is killed and disturbed at every step, and looked at."""
