@@ -65,7 +65,16 @@ _CHECK = """\
 Check that a zipstore is whole: that all its arrays and chunks are there, every checksum holds,
 and the counts by spectrum, by channel and cumulative, their totals and maxima, positions and
 interpolation agree. What it has of the float arrays is computed anew: all of maxrf_all_spectra,
-and 64 tiles of maxrf_cube. With --source all of it is held against the Crono scan. Writes nothing.
+and 64 tiles of maxrf_cube. With --source all of it is held against the Crono scan. What is kept
+beside it (NAME.maxrf.json) is read, too. Writes nothing, unless --repair.
+
+--repair makes what is damaged anew: counts by channel from those by spectrum and the other way
+round, all that is added up from them, the interpolation, the float arrays, and the zip's own
+directory. It writes a new file beside the old one, checks it, and only then puts it in its place;
+if that cannot be done, the old file stays as it was. Counts are never made up: spectra that no
+table has any more are named. What beside the scan cannot be used is renamed to
+NAME.maxrf.json.damaged, and what of it can be used is kept; unfinished files that a killed program
+left are removed.
 
 Prints one line and ends with exit code 0 if all is well; else it prints the first 20 faults, a
 line each, and ends with 1.
@@ -73,6 +82,7 @@ line each, and ends with 1.
 example:
   maxrf check scan.zipstore
   maxrf check scan.zipstore --source scan.HDF5
+  maxrf check scan.zipstore --repair
 """
 
 _TREE = """\
@@ -150,6 +160,9 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_location(check, "a zipstore, a folder of its entries, or the URL of either")
     check.add_argument(
         "--source", metavar="SCAN", type=Path, help="the Crono HDF5 file that it was made from"
+    )
+    check.add_argument(
+        "--repair", action="store_true", help="make anew what is damaged and can be derived"
     )
     _add_progress(check)
     export = command("export", EXPORT, "write files for other programs")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,8 @@ from .schema import (
     SPECTRA_TOTALS,
 )
 from .smoothing import smooth_sparse
-from .spectra import SpectraReader
 
-__all__ = ["BlockPlan", "Run", "convert_block"]
+__all__ = ["BlockPlan", "Run", "SpectraSource", "convert_block"]
 
 SPECTRA_PER_CHUNK = 128  # 1 MiB of 4096 channels: a spectrum is read in under two milliseconds
 SPECTRA_PER_TASK = 1024
@@ -41,6 +40,13 @@ Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Applies a function to items and yields the results in order, as `map` does."""
 
 Key = tuple[str, tuple[int, ...]]
+
+
+class SpectraSource(Protocol):
+    """Anything that the counts of a scan are read from, in several threads."""
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.uint16]:
+        """Return the counts of spectra start to stop - 1, (stop - start, c)."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ class _Portion:
 
 def convert_block(
     plan: BlockPlan,
-    spectra: SpectraReader,
+    spectra: SpectraSource,
     number: int,
     sink: ChunkSink,
     *,
@@ -210,8 +216,8 @@ def convert_block(
     ----------
     plan : BlockPlan
         The plan.
-    spectra : SpectraReader
-        The scan's counts.
+    spectra : SpectraSource
+        The scan's counts: a `SpectraReader`, or what stands for it.
     number : int
         Which block.
     sink : ChunkSink
@@ -273,7 +279,7 @@ def convert_block(
         sink.append_chunk(name, index, sink.layout(name).encode(values))
 
 
-def _sift_task(plan: BlockPlan, reader: SpectraReader, task: range, sink: ChunkSink) -> _Portion:
+def _sift_task(plan: BlockPlan, reader: SpectraSource, task: range, sink: ChunkSink) -> _Portion:
     counts = reader.read(task.start, task.stop)
     sparse: SparseCounts = sift_counts(counts)
     layout = sink.layout(COUNTS_BY_SPECTRUM)

@@ -31,6 +31,7 @@ from .runners import in_order
 from .scan import open_scan
 from .schema import COUNTS_BY_CHANNEL, COUNTS_BY_SPECTRUM, COUNTS_CUMULATIVE, CUBE
 from .sidecar import sidecar_path
+from .sidecar_check import sidecar_faults
 from .spectra import SpectraReader
 from .store import StoreReader
 from .unfinished import left_behind, leftovers
@@ -125,10 +126,12 @@ class _Check:
 
     def run(self) -> None:
         """Look at everything that can be looked at."""
-        self._note_leftovers()
+        if not is_url(self.location):
+            self._check_beside(Path(self.location))
         try:
+            before = self.faults.count
             self._check_headers()
-            if self.faults.count:
+            if self.faults.count > before:
                 return
             with StoreReader(self.location) as reader:
                 self.name = reader.name
@@ -142,11 +145,9 @@ class _Check:
         except ZipstoreError as error:
             self.faults.extend([str(error)])
 
-    def _note_leftovers(self) -> None:
-        """Tell of what killed runs left beside the store, and beside what is kept with it."""
-        if is_url(self.location):
-            return
-        store = Path(self.location)
+    def _check_beside(self, store: Path) -> None:
+        """Look at what is kept beside the store, and tell what killed runs left there."""
+        self.faults.extend(sidecar_faults(store))
         for target in (store, sidecar_path(store)):
             self.notes.extend(left_behind(left, target) for left in leftovers(target))
 
@@ -217,7 +218,9 @@ class _Check:
             return
         self._progress(0)
         self.faults.extend(array_faults(reader, contents))
-        of_operator = list(operator_faults(reader, contents))
+        of_operator = list(
+            operator_faults(reader, contents.method, contents.n_spectra, contents.grid.width)
+        )
         self.faults.extend(of_operator)
         workers = thread_count()
         with ThreadPoolExecutor(workers) as pool, self._open_source(reader, contents) as spectra:

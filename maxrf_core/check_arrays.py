@@ -94,9 +94,19 @@ def _grid_faults(
         )
 
 
-def operator_faults(reader: StoreReader, contents: Contents) -> Iterator[str]:
-    """Yield what is wrong with the interpolation: rows sum to 1, or a cell has no datum."""
-    names = operator_arrays(contents.method)
+def operator_faults(reader: StoreReader, method: str, n_spectra: int, width: int) -> Iterator[str]:
+    """Yield what is wrong with the interpolation: rows sum to 1, or a cell has no datum.
+
+    Parameters
+    ----------
+    reader : StoreReader
+        The store.
+    method : str
+        Of the interpolation.
+    n_spectra, width : int
+        How many spectra there are, and columns of the grid.
+    """
+    names = operator_arrays(method)
     read = [try_read(reader, name) for name in names]
     for _, told in read:
         yield from told
@@ -111,12 +121,12 @@ def operator_faults(reader: StoreReader, contents: Contents) -> Iterator[str]:
     if indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
         yield f"{bounds} does not cut the {len(indices)} weights into a row for each cell."
         return
-    wrong = (indices < 0) | (indices >= contents.n_spectra)
+    wrong = (indices < 0) | (indices >= n_spectra)
     if wrong.any():
         cell = int(np.searchsorted(indptr, _first(wrong), side="right")) - 1
         yield (
-            f"{of_spectrum}: cell {divmod(cell, contents.grid.width)} takes spectrum "
-            f"{indices[_first(wrong)]}; expected 0 to {contents.n_spectra - 1}."
+            f"{of_spectrum}: cell {divmod(cell, width)} takes spectrum "
+            f"{indices[_first(wrong)]}; expected 0 to {n_spectra - 1}."
         )
     sums = np.zeros(len(indptr) - 1)
     filled = np.flatnonzero(np.diff(indptr))
@@ -126,7 +136,7 @@ def operator_faults(reader: StoreReader, contents: Contents) -> Iterator[str]:
     if off.any():
         cell = int(filled[_first(off)])
         yield (
-            f"{of_weight}: those of cell {divmod(cell, contents.grid.width)} sum to "
+            f"{of_weight}: those of cell {divmod(cell, width)} sum to "
             f"{sums[cell]:g}; expected 1 ({int(off.sum()):,} of {len(off):,} cells are wrong)."
         )
 

@@ -281,22 +281,39 @@ def _check(args: argparse.Namespace) -> int:
         name = args.file if is_url(args.file) else args.file.name
         with _reporting(name, args.progress, stop) as report:
             found = check_zipstore(args.file, source=args.source, progress=report)
-    _tell(found, as_json=args.progress == "json")
+            mended: list[str] = []
+            if args.repair:
+                from .mending import mend
+
+                _tell_faults(found, as_json=args.progress == "json")
+                mended = mend(args.file, found, progress=report)
+                found = check_zipstore(args.file, source=args.source, progress=report)
+    _tell(found, mended, repaired=args.repair, as_json=args.progress == "json")
     return 0 if found.is_whole else 1
 
 
-def _tell(found: CheckReport, *, as_json: bool) -> None:
+def _tell(found: CheckReport, mended: Sequence[str], *, repaired: bool, as_json: bool) -> None:
     """Print what a check found: the result, and before it faults and notes, a line each."""
     if as_json:
         ends_as = "result" if found.is_whole else "error"
         lists = {"faults": list(found.faults), "notes": list(found.notes)}
+        if mended:
+            lists["repaired"] = list(mended)
         _write_json({ends_as: found.summary, **lists})
         return
+    for sentence in mended:
+        print(f"maxrf: repaired: {sentence}", file=sys.stderr)
     for note in found.notes:
         print(f"maxrf: note: {note}", file=sys.stderr)
-    for fault in found.faults:
-        print(f"maxrf: fault: {fault}", file=sys.stderr)
+    _tell_faults(found, as_json=False)
+    if not (found.is_whole or repaired):
+        print("maxrf: note: --repair makes anew what can be derived.", file=sys.stderr)
     print(found.summary, file=sys.stdout if found.is_whole else sys.stderr)
+
+
+def _tell_faults(found: CheckReport, *, as_json: bool) -> None:
+    for fault in () if as_json else found.faults:
+        print(f"maxrf: fault: {fault}", file=sys.stderr)
 
 
 def _export(args: argparse.Namespace) -> int:

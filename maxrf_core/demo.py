@@ -16,7 +16,7 @@ import platformdirs
 from .conversion import convert_crono
 from .errors import OutputError, ZipstoreError
 from .progress import Progress, progress_bar
-from .schema import ZIPSTORE_SUFFIX
+from .schema import SCHEMA_VERSION, ZIPSTORE_SUFFIX
 from .simulation import DEMO_SHAPE, simulate_crono
 from .store import StoreReader
 from .unfinished import HiddenNames
@@ -142,8 +142,7 @@ def _is_current(zipstore: Path) -> bool:
     """Return whether a zipstore is whole and was written by this version of the program."""
     try:
         with StoreReader(zipstore) as reader:
-            return (
-                reader.attributes.get("program") == f"maxrf-dashboard {version('maxrf-dashboard')}"
-            )
+            found = reader.attributes.get("program"), reader.attributes["schema_version"]
+            return found == (f"maxrf-dashboard {version('maxrf-dashboard')}", SCHEMA_VERSION)
     except ZipstoreError:  # missing, cut short, or of another schema: it is made anew
         return False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .blocks import BlockPlan
 from .combine import CUBE_TILE, CubePlan
@@ -21,7 +22,7 @@ from .crono import CronoScan
 from .errors import ConversionCancelled, CronoFileError
 from .grid import Grid, VendorGrid
 from .interpolation import Raster, operator_recipe
-from .lag import AUTOMATIC, corrected_positions, estimate_lag
+from .lag import AUTOMATIC, Lag, corrected_positions, estimate_lag
 from .layout import ChunkSink
 from .location import changed_meanwhile, file_stamp
 from .operator_arrays import read_operator, write_operator
@@ -191,10 +192,7 @@ class Pipeline:
         scan, pitch = self.scan, (self.vendor.grid.dx, self.vendor.grid.dy)
         first = signal_channel(scan.energies)
         positions = scan.positions[:, :2].astype(np.float64)
-        lag = estimate_lag(positions, pitch, table.band_counts(first))
-        corrected = self.parameters["lag"]
-        if corrected == AUTOMATIC:
-            corrected = lag.periods if lag.is_significant else 0.0
+        lag, corrected = self._find_lag(positions, pitch, lambda: table.band_counts(first))
         if lag.is_significant:
             logger.info("%s: %s", scan.filename.name, lag.sentence)
         sink.write_array(
@@ -210,6 +208,18 @@ class Pipeline:
             lambda: table.band_counts(first),
             scan.live_times,
         )
+
+    def _find_lag(
+        self,
+        positions: npt.NDArray[np.float64],
+        pitch: tuple[float, float],
+        band_counts: Callable[[], npt.NDArray[np.uint32]],
+    ) -> tuple[Lag, float]:
+        """Return the lag that the scan shows, and the one to correct."""
+        lag, corrected = estimate_lag(positions, pitch, band_counts()), self.parameters["lag"]
+        if corrected == AUTOMATIC:
+            corrected = lag.periods if lag.is_significant else 0.0
+        return lag, corrected
 
     def _write_operator(self, sink: ChunkSink, raster: Raster, path: Path) -> None:
         method = self.parameters["method"]

@@ -17,6 +17,7 @@ from .elements import find_line
 from .errors import OutputError, ParameterError
 from .region_json import region_from_json, region_to_json
 from .regions import MAX_NAME, Region, is_name, is_number, shown
+from .schema import UPGRADE
 from .sidecar import read_sidecar, refuse_constant, sidecar_path, write_sidecar
 from .unfinished import replace_file
 
@@ -113,6 +114,11 @@ def preset_from_json(values: Any) -> Preset:
     if not isinstance(values, dict):
         raise ParameterError(f"a preset is {shown(values)}; expected a JSON object.")
     version = values.get("version")
+    if isinstance(version, int) and version > PRESET_VERSION:
+        raise ParameterError(
+            f"the preset was written by a newer version of this program (its version is {version}, "
+            f"this program reads {PRESET_VERSION}): {UPGRADE}"
+        )
     if isinstance(version, bool) or version != PRESET_VERSION:
         raise ParameterError(
             f"the preset's version is {shown(version)}, this program reads {PRESET_VERSION}; save "

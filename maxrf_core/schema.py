@@ -37,6 +37,10 @@ SCAN_SUFFIXES = (ZIPSTORE_SUFFIX, *CRONO_SUFFIXES, *CUBE_SUFFIXES)
 # --- zipstore -----------------------------------------------------------------------------
 SCHEMA_NAME = "maxrf-zipstore"
 SCHEMA_VERSION = 1
+"""Of what is written; every earlier one, from 1 on, is read (``tests/data/schema-*``)."""
+
+UPGRADE = "pip install --upgrade maxrf-dashboard"
+"""What to do with a file that a newer version of this program wrote."""
 
 ALL_SPECTRA = "maxrf_all_spectra"
 CUBE = "maxrf_cube"

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import OutputError, ParameterError
+from .schema import UPGRADE
 from .unfinished import lock_path, replace_file
 
 __all__ = [
     "MAX_SIDECAR_BYTES",
     "SIDECAR_VERSION",
+    "alone",
     "read_sidecar",
     "refuse_constant",
     "sidecar_path",
@@ -100,7 +102,7 @@ def read_sidecar(path_of_scan: str | os.PathLike[str]) -> dict[str, Any]:
     return _checked(path, content)
 
 
-def write_sidecar(path_of_scan: str | os.PathLike[str], **changes: object) -> Path:
+def write_sidecar(path_of_scan: str | os.PathLike[str], /, **changes: object) -> Path:
     """Set keys of what is kept beside a scan; all others stay.
 
     The file is read again and written whole under a hidden name in the same folder, then
@@ -128,7 +130,7 @@ def write_sidecar(path_of_scan: str | os.PathLike[str], **changes: object) -> Pa
     """
     path = sidecar_path(path_of_scan)
     try:
-        with _alone(path):
+        with alone(path):
             content = read_sidecar(path_of_scan)
             content.update(changes)
             kept = {key: value for key, value in content.items() if value is not None}
@@ -144,6 +146,12 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise _refused(path, "it is no JSON object")
     version = content.get("version")
+    if isinstance(version, int) and version > SIDECAR_VERSION:
+        raise ParameterError(
+            f"{path} was written by a newer version of this program (its version is {version}, "
+            f"this program reads {SIDECAR_VERSION}): {UPGRADE}. Or move the file away to use the "
+            "scan without it."
+        )
     if isinstance(version, bool) or version != SIDECAR_VERSION:
         raise _refused(path, f"its version is {version!r}, this program reads {SIDECAR_VERSION}")
     if "calibration" in content and not _is_calibration(content["calibration"]):
@@ -201,7 +209,7 @@ def _encoded(path: Path, content: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Hold the lock of the file while in the context, against threads and other programs."""
     if not _THREADS.acquire(timeout=WAIT_SECONDS):
         raise _busy(path)

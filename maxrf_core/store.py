@@ -15,12 +15,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from .entries import open_local
+from .entries import Entries, open_local
 from .errors import ZipstoreError
 from .layout import ArrayLayout, chunk_key, read_layout
 from .location import is_url
 from .remote import open_remote
-from .schema import SCHEMA_NAME, SCHEMA_VERSION
+from .schema import INTERCHANGE_ARRAYS, SCHEMA_NAME, SCHEMA_VERSION, UPGRADE
 
 __all__ = ["StoreReader"]
 
@@ -33,6 +33,8 @@ class StoreReader:
     location : path or str
         A zipstore; a folder that holds its entries as files; or the URL of either, which
         is one of a zipstore if it ends in ``.zipstore`` or ``.zip``.
+    entries : Entries, optional
+        What is read in the place of the location, which then only names it.
 
     Attributes
     ----------
@@ -48,18 +50,20 @@ class StoreReader:
     Raises
     ------
     ZipstoreError
-        If it is not there, not whole, not a zipstore of this schema version, or cannot be
-        reached.
+        If it is not there, not whole, not a zipstore of this program, of a newer schema
+        version, or cannot be reached.
 
     Notes
     -----
     It can be pickled: what comes out opens the same location again.
     """
 
-    def __init__(self, location: str | os.PathLike[str]) -> None:
+    def __init__(self, location: str | os.PathLike[str], *, entries: Entries | None = None) -> None:
         self.location = os.fspath(location)
         self.path = None if is_url(self.location) else Path(location)
-        self._entries = open_remote(self.location) if self.path is None else open_local(self.path)
+        if entries is None:
+            entries = open_remote(self.location) if self.path is None else open_local(self.path)
+        self._entries = entries
         self.name = self._entries.name
         self._layouts: dict[str, ArrayLayout] = {}
         try:
@@ -88,18 +92,33 @@ class StoreReader:
             attributes = json.loads(bytes(self._entries.read(".zattrs")))
             name, version = attributes["schema"], int(attributes["schema_version"])
         except (KeyError, ValueError, TypeError) as error:
+            if self._is_of_cronomaxrf():
+                raise ZipstoreError(
+                    f"{self.name} was written by cronomaxrf: it has smoothed spectra, but neither "
+                    "the counts nor the positions that maps are made of. Convert its scan to "
+                    "another file: maxrf convert SCAN.HDF5 --output NAME.zipstore. What it has, "
+                    "maxrf tree lists and get_array reads."
+                ) from error
             msg = (
                 f"{self.name} can be opened, but is not a zipstore of this program: its root "
-                f"attributes name no schema (cronomaxrf's own files have none). {advice}"
+                f"attributes name no schema. {advice}"
             )
             raise ZipstoreError(msg) from error
-        if name != SCHEMA_NAME or version != SCHEMA_VERSION:
+        if name == SCHEMA_NAME and version > SCHEMA_VERSION:
+            raise ZipstoreError(
+                f"{self.name} was written by a newer version of this program (schema {version}); "
+                f"this one reads up to {SCHEMA_VERSION}: {UPGRADE}"
+            )
+        if name != SCHEMA_NAME or version < 1:
             msg = (
                 f"{self.name} has schema {name!r} version {version}; this program reads "
-                f"{SCHEMA_NAME!r} version {SCHEMA_VERSION}. {advice}"
+                f"{SCHEMA_NAME!r} version 1 to {SCHEMA_VERSION}. {advice}"
             )
             raise ZipstoreError(msg)
         return attributes
+
+    def _is_of_cronomaxrf(self) -> bool:
+        return all(f"{name}/.zarray" in self._entries for name in INTERCHANGE_ARRAYS)
 
     def __contains__(self, name: str) -> bool:
         return f"{name}/.zarray" in self._entries

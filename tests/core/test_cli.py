@@ -599,8 +599,9 @@ def test_check_prints_each_fault_and_fails(converted, capsys):
     converted.write_bytes(data)
     assert cli.main(["check", str(converted)]) == 1
     output = capsys.readouterr()
-    *faults, end = output.err.splitlines()
+    *faults, note, end = output.err.splitlines()
     assert output.out == ""
+    assert note == "maxrf: note: --repair makes anew what can be derived."
     assert end == f"scan.zipstore has {len(faults)} fault{'s' if len(faults) > 1 else ''}."
     assert all(fault.startswith("maxrf: fault: ") for fault in faults)
     assert "scan.zipstore is damaged at entry 'counts/by_spectrum/0.0'" in faults[0]

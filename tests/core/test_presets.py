@@ -63,7 +63,8 @@ def test_what_is_left_out_is_empty():
     [
         ([], "a preset is"),
         ({}, "version is None"),
-        ({"version": 2}, "version is 2, this program reads 1"),
+        ({"version": 0}, "version is 0, this program reads 1"),
+        ({"version": 2}, "a newer version .*: pip install --upgrade maxrf-dashboard"),
         ({"version": True}, "version is True"),
         ({**EMPTY, "script": "x"}, r"unknown keys \['script'\]"),
         ({**EMPTY, "elements": "Fe"}, "elements are 'Fe'"),

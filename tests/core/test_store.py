@@ -398,12 +398,25 @@ def test_a_file_cut_short_anywhere_is_refused(lean_zipstore, tmp_path):
             get_array(path, ENERGIES)
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0])
-def test_another_version_is_refused_with_the_command_to_run(tmp_path, version):
+@pytest.mark.parametrize(
+    ("name", "version", "sentence"),
+    [
+        (
+            SCHEMA_NAME,
+            SCHEMA_VERSION + 1,
+            (
+                rf"^other\.zipstore .* a newer version .* \(schema {SCHEMA_VERSION + 1}\)"
+                rf"; this one reads up to {SCHEMA_VERSION}: pip install --upgrade maxrf-dashboard$"
+            ),
+        ),
+        (SCHEMA_NAME, 0, rf"version 0; this program reads .* 1 to {SCHEMA_VERSION}\. .*maxrf "),
+        ("other", 2, r"has schema 'other' version 2; .*maxrf convert"),
+    ],
+)
+def test_another_version_is_refused_with_the_command_to_run(tmp_path, name, version, sentence):
     """The user is told both versions, and what to do."""
-    attributes = {"schema": SCHEMA_NAME, "schema_version": version}
+    attributes = {"schema": name, "schema_version": version}
     path = write_store(tmp_path / "other.zipstore", attributes=attributes)
-    sentence = rf"version {version}; this program reads .* version {SCHEMA_VERSION}\. .*maxrf conv"
     with pytest.raises(ZipstoreError, match=sentence):
         open_scan(path)
 
@@ -415,7 +428,7 @@ def test_another_version_is_refused_with_the_command_to_run(tmp_path, version):
 def test_a_zip_that_names_no_schema_is_refused(tmp_path, attributes):
     """Another program's zip; the message says how to make ours."""
     path = write_store(tmp_path / "other.zipstore", attributes=attributes)
-    with pytest.raises(ZipstoreError, match=r"name no schema .*maxrf convert"):
+    with pytest.raises(ZipstoreError, match=r"name no schema\. .*maxrf convert"):
         open_scan(path)
 
 

@@ -1,0 +1,59 @@
+"""`mend`: all that a check can put right, of a zipstore and of what lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .check_report import CheckReport
+from .errors import ParameterError
+from .location import is_url
+from .progress import Progress
+from .repair import repair_zipstore
+from .sidecar import sidecar_path
+from .sidecar_check import repair_sidecar, sidecar_faults
+from .unfinished import leftovers, remove
+
+__all__ = ["mend"]
+
+
+def mend(
+    location: Path | str, found: CheckReport, *, progress: bool | Callable[[Progress], None] = True
+) -> list[str]:
+    """Put right what a check found, and return what was done, a sentence each.
+
+    Parameters
+    ----------
+    location : path
+        The zipstore.
+    found : CheckReport
+        Of `check_zipstore`.
+    progress : bool or callable
+        As `repair_zipstore`.
+
+    Raises
+    ------
+    ZipstoreError
+        If the zipstore cannot be repaired; it is as it was.
+    OutputError
+        If something cannot be written.
+    ParameterError
+        If it lies behind a URL.
+    """
+    if is_url(location):
+        raise ParameterError(
+            "what lies behind a URL is only read; copy it to this machine to repair it."
+        )
+    path = Path(location)
+    of_sidecar = len(sidecar_faults(path))
+    done = repair_sidecar(path)
+    done += [
+        f"{left.path.name}, left by a program that was killed, was removed."
+        for target in (path, sidecar_path(path))
+        for left in leftovers(target)
+        if not left.held and remove(left.path)
+    ]
+    if found.fault_count > of_sidecar:
+        report = repair_zipstore(path, progress=progress)
+        done += [*report.repaired, *report.lost]
+    return done
