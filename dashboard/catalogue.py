@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from maxrf_core import Grid, MaxrfError
+from maxrf_core.file_names import as_listed
 from maxrf_core.import_rpl import other_half
 from maxrf_core.location import is_url
 from maxrf_core.schema import (
@@ -213,7 +214,7 @@ def _entry(path: Path) -> Entry:
         return Entry(path.name, path, None)
     if path.suffix.lower() == ".raw":
         path = other_half(path) or path
-    return Entry(path.stem, path.with_name(path.stem + ZIPSTORE_SUFFIX), path)
+    return Entry(path.stem, as_listed(path.with_name(path.stem + ZIPSTORE_SUFFIX)), path)
 
 
 # --- what there is to tell of a scan --------------------------------------------------------
@@ -292,7 +293,10 @@ def _described(reader: StoreReader) -> dict[str, Any]:
 
 def _moment(seconds: float) -> str:
     """Return a time of the file system as the server's clock shows it."""
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - its zone
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - its zone
+    except (OSError, OverflowError, ValueError):  # before 1970 on Windows; or beyond the year 9999
+        return ""
 
 
 def _size(path: Path) -> int:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from bokeh.embed.bundle import extension_dirs
 
 from maxrf_core.demo import demo_paths
+from maxrf_core.file_names import plain_name
 
 __all__ = ["Download"]
 
@@ -40,7 +41,7 @@ class Download:
 
     @classmethod
     def new(cls, name: str) -> Download:
-        """Return a place for a file of a name.
+        """Return a place for a file of a name, such as any system takes (`plain_name`).
 
         Raises
         ------
@@ -49,7 +50,7 @@ class Download:
         """
         folder = _root() / secrets.token_urlsafe(24)
         folder.mkdir()
-        return cls(folder / name)
+        return cls(folder / plain_name(name))
 
     @property
     def address(self) -> str:

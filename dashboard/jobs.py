@@ -72,6 +72,7 @@ class Job(Task):
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            errors="replace",  # what libraries complain of may be in the system's own encoding
         )
         with process:
             if self._cancelled.is_set():  # between the check above and the process

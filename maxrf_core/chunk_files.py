@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy.typing as npt
 
 from .layout import ArrayLayout, chunk_key
-from .unfinished import told
+from .unfinished import put_in_place, told
 
 __all__ = ["ChunkFiles"]
 
@@ -54,7 +54,7 @@ class ChunkFiles:
         with told(path):
             try:
                 temporary.write_bytes(data)
-                temporary.replace(path)
+                put_in_place(temporary, path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise

@@ -24,6 +24,7 @@ from .cli_server import panel_command
 from .cli_server import run_server as _run_server
 from .cli_signals import stop_on_signals as _stop_on_signals
 from .errors import ConversionCancelled, MaxrfError, ParameterError
+from .file_names import ignores_case
 from .location import is_url
 from .schema import CRONO_SUFFIXES, CUBE_SUFFIXES, SCAN_SUFFIXES, ZIPSTORE_SUFFIX
 
@@ -252,10 +253,12 @@ def _check_outputs(files: Sequence[Path], output: Path | None) -> None:
         )
     targets: dict[Path, Path] = {}
     for file in files:
-        target = (output or file.parent).resolve() / file.stem
-        if targets.setdefault(target, file).resolve() != file.resolve():
+        folder = (output or file.parent).resolve()
+        target = folder / file.stem
+        key = folder / file.stem.casefold() if ignores_case(folder) else target
+        if targets.setdefault(key, file).resolve() != file.resolve():
             raise ParameterError(
-                f"{targets[target]} and {file} would both be written to "
+                f"{targets[key]} and {file} would both be written to "
                 f"{target}{ZIPSTORE_SUFFIX}. Convert them one by one with --output."
             )
 
@@ -385,6 +388,10 @@ def _serve(args: argparse.Namespace) -> int:
     if args.show and args.num_procs != 1:
         raise ParameterError(
             "--show opens a browser for each process; leave it out, or --num-procs."
+        )
+    if os.name == "nt" and args.num_procs != 1:
+        raise ParameterError(
+            "--num-procs needs a system that forks processes, and Windows does not; leave it out."
         )
     return _run_server(panel_command(args, _dashboard_folder()), args.num_procs)
 

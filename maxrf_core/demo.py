@@ -19,7 +19,7 @@ from .progress import Progress, progress_bar
 from .schema import SCHEMA_VERSION, ZIPSTORE_SUFFIX
 from .simulation import DEMO_SHAPE, simulate_crono
 from .store import StoreReader
-from .unfinished import HiddenNames
+from .unfinished import HiddenNames, put_in_place
 
 __all__ = ["CACHE_VARIABLE", "DEMO_VERSION", "DemoPaths", "demo_paths", "demo_scan"]
 
@@ -112,8 +112,8 @@ def demo_scan(
             if not _is_current(paths.zipstore):
                 # Should another process come in between the two moves, the scan and the
                 # zipstore differ in their times only.
-                made.crono.replace(paths.crono)
-                made.zipstore.replace(paths.zipstore)
+                put_in_place(made.crono, paths.crono)
+                put_in_place(made.zipstore, paths.zipstore)
     except (OSError, OutputError) as error:
         if _is_current(paths.zipstore):
             return paths.zipstore  # another process was faster; Windows then refuses to replace

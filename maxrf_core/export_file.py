@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import h5py
 
 from .errors import OutputError
-from .unfinished import HiddenNames, output_error, remove_stale, sync_folder
+from .unfinished import HiddenNames, output_error, put_in_place, remove_stale, sync_folder
 
 __all__ = ["FailsafeFile", "check_target", "new_hdf5", "whole_files"]
 
@@ -101,10 +102,10 @@ def _give_names(names: HiddenNames, hidden: Sequence[Path], paths: Sequence[Path
             for path in reversed(paths):
                 if path.exists():
                     old = names.name(path, "old")
-                    path.replace(old)
+                    put_in_place(path, old)
                     aside[path] = old
         for name, path in zip(hidden, paths, strict=True):
-            name.replace(path)
+            put_in_place(name, path)
             placed.append(path)
     except BaseException:
         # The first error is told. What cannot be put back keeps its hidden name.
@@ -124,6 +125,11 @@ def _failed(path: Path, error: OSError) -> OutputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutputError(
             f"no space is left to write {path}. Free some space, or choose another folder."
+        )
+    if isinstance(error, PermissionError) and sys.platform == "win32" and path.is_file():
+        return OutputError(
+            f"{path} cannot be replaced: another program has it open, or you may not write there. "
+            "Close it there and try again, or choose another name."
         )
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return OutputError(f"no permission to write {path}. Choose a folder of your own.")

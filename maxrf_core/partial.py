@@ -20,7 +20,7 @@ from pathlib import Path
 from isal import isal_zlib
 
 from .errors import OutputError
-from .unfinished import HiddenNames, lock_path, remove, remove_stale, sync_folder
+from .unfinished import HiddenNames, lock_path, put_in_place, remove, remove_stale, sync_folder
 
 __all__ = ["PartialZip"]
 
@@ -176,7 +176,7 @@ class PartialZip:
             os.fsync(self._file.fileno())
             if sys.platform == "win32":
                 self._file.close()  # an open file cannot be renamed there
-            self.path.replace(target)  # elsewhere it stays locked under its old name
+            put_in_place(self.path, target)  # elsewhere it stays locked under its old name
             self._finished = True
             self._file.close()
         if self._own is not None:

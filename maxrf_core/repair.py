@@ -35,7 +35,7 @@ from .recovered_counts import RecoveredCounts, in_ranges
 from .repair_writer import RepairWriter
 from .runners import Report, ThreadRunner
 from .schema import COUNTS_BY_CHANNEL, COUNTS_BY_SPECTRUM, POSITIONS
-from .unfinished import told, unique_name
+from .unfinished import put_in_place, told, unique_name
 
 __all__ = ["RepairReport", "repair_zipstore"]
 
@@ -120,7 +120,7 @@ def repair_zipstore(
         if file_stamp(path) != stamp:
             raise OutputError(f"{path} was changed during its repair, and is left so. Check again.")
         with told(path):
-            unfinished.replace(path)
+            put_in_place(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return job.result()

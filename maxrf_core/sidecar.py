@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -219,7 +220,9 @@ def alone(path: Path) -> Iterator[None]:
             yield
         finally:
             if held is not None:
-                with suppress(OSError):  # on Windows an open file cannot be removed
+                if sys.platform == "win32":
+                    held.close()  # there, an open file cannot be removed
+                with suppress(OSError):  # Windows: the next one may have opened it
                     _lock_name(path).unlink()
                 held.close()
     finally:

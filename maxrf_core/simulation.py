@@ -22,7 +22,7 @@ from .poisson import draw_blocks
 from .simulated_camera import CameraModel
 from .simulation_parameters import SimulationParameters, in_range
 from .truth import SimulatedScan, load_truth, scaled_to_counts
-from .unfinished import HiddenNames
+from .unfinished import HiddenNames, put_in_place
 
 __all__ = [
     "CRONO_ROIS",
@@ -166,7 +166,7 @@ def simulate_crono(
             )
             # A file of that name may have come in the meantime.
             _check_target(path, overwrite=overwrite)
-            unfinished.replace(path)
+            put_in_place(unfinished, path)
     except OSError as error:
         # HDF5 puts the rest of its story, down to buffer addresses, in brackets.
         why = (error.strerror or str(error)).split(" (", 1)[0]

@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ __all__ = [
     "leftovers",
     "lock_path",
     "output_error",
+    "put_in_place",
     "remove",
     "remove_stale",
     "replace_file",
@@ -39,12 +41,20 @@ __all__ = [
 _TOKEN = re.compile(r"(?P<token>[0-9]+-[0-9a-f]{8})\.(?P<kind>[a-z]+)")
 """What follows the name of the file in a hidden name that nobody else has."""
 
+PATIENCE_SECONDS = 5.0
+
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 """A lock fails so when it is somebody else's; otherwise the file system has none."""
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
     """Return the sentence for a failed write."""
+    if isinstance(error, PermissionError) and sys.platform == "win32" and path.is_file():
+        return OutputError(
+            f"{path} cannot be replaced: another program has it open, such as a page that shows "
+            "the scan, or you may not write there. Close it there and try again, or choose "
+            "another name with output (command line: --output)."
+        )
     if error.errno == errno.ENOSPC:
         return OutputError(
             f"no space is left to write {path}. Free some space, choose another folder with "
@@ -307,8 +317,31 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        put_in_place(unfinished, path)
     sync_folder(path.parent)
+
+
+def put_in_place(unfinished: Path, path: Path) -> None:
+    """Give a whole file its final name.
+
+    Windows replaces no file that is open, as by a virus scanner that looks at it for a moment,
+    or by another process that reads it: so there it is tried for `PATIENCE_SECONDS`.
+
+    Raises
+    ------
+    OSError
+        If that cannot be done; both files are as they were.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            unfinished.replace(path)
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import pickle
 import shutil
@@ -329,6 +328,7 @@ def test_a_second_client_gets_a_folder_of_its_own_and_both_succeed(path, expecte
 
 def test_without_locks_every_client_has_a_folder_of_its_own(path, expected, monkeypatch):
     """Some clusters' file systems have none; then nothing is resumed, and nothing mixes."""
+    fcntl = pytest.importorskip("fcntl")
 
     def refuse(*_):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -346,6 +346,7 @@ def test_a_folder_that_goes_while_it_is_claimed_is_made_anew(path, monkeypatch):
     """The client before may be just removing it."""
     directory = ChunkDirectory(path, ATTRIBUTES)
     killed(directory)
+    fcntl = pytest.importorskip("fcntl")
     lock = fcntl.flock
     gone = []
 

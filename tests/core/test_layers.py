@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "maxrf_core": (
         ("errors",),
-        ("schema", "compiled", "parallel", "zip_headers", "check_report", "location"),
+        ("schema", "compiled", "parallel", "zip_headers", "check_report", "location", "file_names"),
         ("camera_axes", "frame_header", "image_shift", "motor_track", "photo"),
         ("detection", "energy_axis", "lag_rows"),
         ("lag_curve",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import itertools
 import os
@@ -376,6 +375,7 @@ def test_without_locks_every_writer_has_a_file_of_its_own(
     tmp_path, undisturbed, monkeypatch, number
 ):
     """Some network file systems have none; then nothing is resumed, and nothing mixes."""
+    fcntl = pytest.importorskip("fcntl")
 
     def refuse(*_):
         raise OSError(number, os.strerror(number))

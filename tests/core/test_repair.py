@@ -241,8 +241,8 @@ def test_a_zip_that_lost_its_last_entries_too_is_made_whole(store, damaged):
 
 
 def test_damaged_headers_and_directory_entries_are_made_anew(store, damaged):
-    """Every byte of a header and of its entry in the directory, for one chunk of counts."""
-    data, key = store.read_bytes(), chunk_key(COUNTS_BY_SPECTRUM, (3, 0))
+    """Every byte of a header and of its entry in the directory, of what stands nowhere else."""
+    data, key = store.read_bytes(), chunk_key(POSITIONS, (0, 0))
     with zipfile.ZipFile(store) as archive:
         header = archive.getinfo(key).header_offset
         listed = data.index(key.encode(), archive.start_dir) - 46
@@ -252,6 +252,20 @@ def test_damaged_headers_and_directory_entries_are_made_anew(store, damaged):
         damaged.write_bytes(changed)
         repair(damaged)
         assert damaged.read_bytes() == data, offset - header
+
+
+def test_a_wrong_length_costs_one_entry_where_there_is_no_directory(store, damaged):
+    """Of the header alone nobody knows where the next one begins: it is looked for."""
+    data = bytearray(store.read_bytes())
+    with zipfile.ZipFile(store) as archive:
+        header = archive.getinfo(chunk_key(COUNTS_BY_CHANNEL, (2, 1))).header_offset
+        stop = archive.start_dir
+    for byte in (0x01, 0x70):
+        data[header + 19] ^= byte  # of the packed length: beyond the next headers, or the file
+        data[header + 23] ^= byte
+        damaged.write_bytes(data[:stop])
+        repair(damaged)
+        assert damaged.read_bytes() == store.read_bytes()
 
 
 def test_bytes_lost_in_the_middle_cost_no_entry_behind_them(store, damaged):
@@ -271,6 +285,16 @@ def test_what_is_no_zipstore_is_told(damaged, content):
     with pytest.raises(ZipstoreError, match=r"cannot read|name no schema"):
         repair(damaged)
     assert damaged.read_bytes() == content
+
+
+def test_chunks_of_another_length_than_is_written_now_stay(store, damaged, monkeypatch):
+    """A store of another version is not cut anew."""
+    monkeypatch.setattr(blocks, "SPECTRA_PER_CHUNK", 128)
+    monkeypatch.setattr(blocks, "SPECTRA_PER_TASK", 1024)
+    monkeypatch.setattr(blocks, "LONGEST_BLOCK", 2**18)
+    damage_entry(damaged, chunk_key(COUNTS_BY_SPECTRUM, (1, 0)))
+    repair(damaged)
+    assert damaged.read_bytes() == store.read_bytes()
 
 
 # --- of another version -----------------------------------------------------------------------
@@ -298,6 +322,22 @@ def test_the_interpolation_of_another_version_is_kept(store, tmp_path):
     repair(path)
     with StoreReader(path) as repaired, StoreReader(store) as whole:
         np.testing.assert_array_equal(repaired.read_array(weights), whole.read_array(weights))
+
+
+def test_floats_that_were_rounded_otherwise_are_kept(store, tmp_path):
+    """Another machine adds up in another order; a repair changes nothing that is right."""
+
+    def round_otherwise(values):
+        return np.nextafter(values, np.float32(np.inf))
+
+    path = rewrite_store(store, tmp_path / "scan.zipstore", {CUBE: round_otherwise})
+    damage_entry(path, f"{CUBE}/0.0.0")
+    report = repair(path)
+    assert report.repaired == ("maxrf_cube: 1 of 6 chunks were made anew.",)
+    with StoreReader(path) as repaired, StoreReader(store) as whole:
+        found, before = repaired.read_array(CUBE), whole.read_array(CUBE)
+    np.testing.assert_array_equal(found[:3, :3], before[:3, :3])
+    np.testing.assert_array_equal(found[3:], round_otherwise(before[3:]))
 
 
 def test_wrong_weights_of_this_version_are_made_anew(store, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 from bokeh.document import Document
 from panel.io.state import set_curdoc
 
+from dashboard import catalogue as catalogue_module
 from dashboard.catalogue import Catalogue, CatalogueError, Entry, catalogue, facts_of
 from dashboard.data import SharedScan, shared_scan
 from dashboard.page import ScanPage
@@ -341,3 +342,9 @@ def test_conversion_state_is_looked_up_each_time(touch: Touch) -> None:
     assert not entry.is_converted
     touch("letter.zipstore")
     assert entry.is_converted
+
+
+@pytest.mark.parametrize("seconds", [1e12, 1e30, -1e12, float("nan")])
+def test_a_time_that_the_system_cannot_tell_is_left_out(seconds: float) -> None:
+    """Of clocks that are wrong, and before 1970 on Windows; the scan is listed all the same."""
+    assert catalogue_module._moment(seconds) == ""

@@ -39,6 +39,13 @@ def test_a_place_is_unguessable_and_of_one_file(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_name_that_windows_refuses_is_changed(folder: Path) -> None:
+    """Names of scans come from URLs; a colon would hide the file behind another there."""
+    place = Download.new("a:b/../c-maps.tif")
+    assert place.path.name == "a_b_.._c-maps.tif"
+    assert place.path.parent.parent == folder
+
+
 def test_files_that_belong_together_are_all_offered() -> None:
     """An .rpl is nothing without its .raw; hidden names are unfinished ones."""
     place = Download.new("scan.rpl")

@@ -286,3 +286,14 @@ def test_a_program_that_cannot_be_started_is_a_failure(
     assert job.status == "failed"
     assert job.message
     monkeypatch.undo()
+
+
+def test_complaints_in_another_encoding_do_not_end_the_job(program: Program) -> None:
+    """Libraries write to a pipe of Windows in the system's encoding, which is no UTF-8."""
+    program(
+        'os.write(2, b"Datei nicht gef\\xfcnden\\n" * 20_000)\n'
+        'print(json.dumps({"result": "done"}))'
+    )
+    job = start_job(["convert", "in another encoding"])
+    job.wait(20)
+    assert (job.status, job.message) == ("done", "")
