@@ -290,7 +290,8 @@ def _check(args: argparse.Namespace) -> int:
 
                 _tell_faults(found, as_json=args.progress == "json")
                 mended = mend(args.file, found, progress=report)
-                found = check_zipstore(args.file, source=args.source, progress=report)
+                if mended:
+                    found = check_zipstore(args.file, source=args.source, progress=report)
     _tell(found, mended, repaired=args.repair, as_json=args.progress == "json")
     return 0 if found.is_whole else 1
 

@@ -34,7 +34,7 @@ def mend(
     Raises
     ------
     ZipstoreError
-        If the zipstore cannot be repaired; it is as it was.
+        If the zipstore cannot be repaired; it is as it was, and so is all beside it.
     OutputError
         If something cannot be written.
     ParameterError
@@ -45,15 +45,15 @@ def mend(
             "what lies behind a URL is only read; copy it to this machine to repair it."
         )
     path = Path(location)
-    of_sidecar = len(sidecar_faults(path))
-    done = repair_sidecar(path)
+    done: list[str] = []
+    if found.fault_count > len(sidecar_faults(path)):
+        report = repair_zipstore(path, progress=progress)
+        done += [*report.repaired, *report.lost]
+    done += repair_sidecar(path)
     done += [
         f"{left.path.name}, left by a program that was killed, was removed."
         for target in (path, sidecar_path(path))
         for left in leftovers(target)
         if not left.held and remove(left.path)
     ]
-    if found.fault_count > of_sidecar:
-        report = repair_zipstore(path, progress=progress)
-        done += [*report.repaired, *report.lost]
     return done

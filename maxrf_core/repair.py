@@ -8,6 +8,7 @@ when a check has found it whole.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from .recovered_counts import RecoveredCounts, in_ranges
 from .repair_writer import RepairWriter
 from .runners import Report, ThreadRunner
 from .schema import COUNTS_BY_CHANNEL, COUNTS_BY_SPECTRUM, POSITIONS
-from .unfinished import put_in_place, told, unique_name
+from .unfinished import put_in_place, told
 
 __all__ = ["RepairReport", "repair_zipstore"]
 
@@ -99,7 +100,7 @@ def repair_zipstore(
             "first, as one zipstore."
         )
     stamp = file_stamp(path)
-    unfinished = unique_name(path, "repaired")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.repaired")
     damaged = DamagedStore(path)
     try:
         with progress_bar(progress, path.name) as report:
