@@ -18,7 +18,7 @@ from .latest import Latest
 from .notice import Notice
 from .rights import check_may_change, may_change, why_not
 from .state import ViewState
-from .text import as_text
+from .text import as_text, sentence_of
 
 __all__ = ["CalibrationDialog"]
 
@@ -176,7 +176,7 @@ class CalibrationDialog(WithDialog):
                 recalibrated(scan.n_channels, **calibration)
             write_sidecar(scan.filename, calibration=calibration)
         except MaxrfError as error:
-            self._wrong.text = str(error)
+            self._wrong.text = sentence_of(error)
             return
         self.dialog.open = False
         if self.on_calibrated is not None:
@@ -185,7 +185,7 @@ class CalibrationDialog(WithDialog):
             self.state.notice = "The calibration is stored; open the scan again to see it."
 
     def _fail(self, error: Exception) -> None:
-        self._report.object = f"<p>{html.escape(str(error))}</p>"
+        self._report.object = f"<p>{html.escape(sentence_of(error))}</p>"
 
 
 def _row(fields: tuple[pmui.FloatInput, pmui.FloatInput]) -> pn.Row:

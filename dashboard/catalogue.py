@@ -1,11 +1,20 @@
-"""The scans that a server shows: made from its arguments once, chosen from by name."""
+"""The scans that a server shows: made from its arguments, chosen from by name.
+
+What a visitor can reach is a list, and a name is looked up in it, never made into a path. Which
+files and folders the arguments mean is found out once, when the server starts; links that they
+themselves are have been followed then. A scan in a folder belongs to the list if it lies in that
+folder when all links are followed: one that leads out of it is passed over, unless what it leads
+to was named itself. What has become a link since is refused when it is to be opened.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from maxrf_core import Grid, MaxrfError
 from maxrf_core.file_names import as_listed
 from maxrf_core.import_rpl import other_half
-from maxrf_core.location import is_url
+from maxrf_core.location import is_ours, is_url, lies_in
 from maxrf_core.schema import (
     COUNTS_BY_SPECTRUM,
     CUBE_SUFFIXES,
@@ -21,6 +30,8 @@ from maxrf_core.schema import (
     ZIPSTORE_SUFFIX,
 )
 from maxrf_core.store import StoreReader
+
+from .text import hide_folder, sentence_of
 
 __all__ = ["Catalogue", "CatalogueError", "Entry", "Facts", "catalogue", "facts_of"]
 
@@ -63,6 +74,8 @@ class Entry:
         """
         if isinstance(self.zipstore, str):
             return True
+        if self.is_demo and not is_ours(self.zipstore):
+            return False
         if not (self.zipstore.is_file() or _is_folder_store(self.zipstore)):
             return False
         if self.source is None or not self.source.is_file():
@@ -78,6 +91,23 @@ class Entry:
         """Whether its source is a cube of another program or scanner."""
         return self.source is not None and self.source.suffix.lower() in CUBE_SUFFIXES
 
+    def check_in_place(self) -> None:
+        """See that its files are where they were found; call it before one of them is used.
+
+        Raises
+        ------
+        CatalogueError
+            If one of them is a link to somewhere else, or lies behind one by now.
+        """
+        files = [path for path in (self.zipstore, self.source) if isinstance(path, Path)]
+        halves = [half for path in files for half in _files_of(path)]
+        for path in () if self.is_demo else halves:
+            if os.path.normcase(path.resolve()) != os.path.normcase(path):
+                raise CatalogueError(
+                    f"{path.name} is a link, which is not followed. Put the file itself there, or "
+                    "name what it leads to when the server is started."
+                )
+
 
 class Catalogue(dict[str, Entry]):
     """Entries by name, in the order of the arguments."""
@@ -91,7 +121,7 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
     arguments : sequence of str
         Zipstores (files, folders of their entries, or URLs), Crono files, cubes (``.rpl`` or the
         ``.raw`` beside it, ``.datastack``), or folders of them. Nothing else is ever opened: a
-        visitor chooses among their names.
+        visitor chooses among their names. Links lead out of no folder; see the module.
     demo : Entry
         What to show when there are none.
 
@@ -129,7 +159,17 @@ def catalogue(arguments: Sequence[str], demo: Entry) -> Catalogue:
 def _entries(argument: str) -> list[Entry]:
     if is_url(argument):
         return [Entry(_name_in(argument), argument, None)]
-    return [_entry(path) for path in _files(Path(argument))]
+    place = _place_of(os.path.abspath(argument))  # noqa: PTH100 - which leaves links as they are
+    folder = place if place.is_dir() and not _is_folder_store(place) else place.parent
+    for known in (folder, Path(argument).parent, Path(argument)):
+        hide_folder(known)
+    return [_entry(path, folder) for path in _files(place, argument)]
+
+
+@cache
+def _place_of(absolute: str) -> Path:
+    """Return where an argument leads: found once a process, whatever becomes of its links."""
+    return Path(absolute).resolve()
 
 
 def _one_of(entries: Sequence[Entry]) -> Entry:
@@ -143,6 +183,8 @@ def _one_of(entries: Sequence[Entry]) -> Entry:
 
 def _source_name(zipstore: Path) -> str | None:
     """Return the name of the file that a zipstore was made from; None if it does not tell."""
+    if zipstore.is_symlink():
+        return None  # out of the folder: what it leads to is not looked into
     try:
         with StoreReader(zipstore) as reader:
             return str(reader.attributes["source"]["name"])
@@ -165,27 +207,29 @@ def _name_in(url: str) -> str:
     return last.removesuffix(ZIPSTORE_SUFFIX) or parts.hostname or "scan"
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, argument: str) -> list[Path]:
+    """Return the scans that an argument means, which leads to a path."""
     if _is_folder_store(path):
         return [path]
     if path.is_dir():
         # A .raw by itself may be a photo; one of counts has its .rpl.
-        files = sorted(
+        found = sorted(
             file for file in path.iterdir() if _is_scan(file) and file.suffix.lower() != ".raw"
         )
+        files = [file for file in found if _lies_whole_in(file, path)]
         if not files:
             msg = (
-                f"the folder {path} has no zipstore, no Crono file and no cube (*.zipstore, "
+                f"the folder {argument} has no zipstore, no Crono file and no cube (*.zipstore, "
                 "*.HDF5, *.rpl, *.datastack); name another, or none for the demo scan."
             )
             raise CatalogueError(msg)
         return files
     if not path.exists():
-        msg = f"there is no file or folder {path}; check the names after --args."
+        msg = f"there is no file or folder {argument}; check the names after --args."
         raise CatalogueError(msg)
     if not _is_scan(path):
         msg = (
-            f"{path} is neither a zipstore nor a Crono file nor a cube (*.zipstore, *.HDF5, "
+            f"{argument} is neither a zipstore nor a Crono file nor a cube (*.zipstore, *.HDF5, "
             "*.rpl, *.datastack)."
         )
         raise CatalogueError(msg)
@@ -206,7 +250,22 @@ def _is_folder_store(path: Path) -> bool:
     return (path / ".zattrs").is_file()
 
 
-def _entry(path: Path) -> Entry:
+def _lies_whole_in(path: Path, folder: Path) -> bool:
+    """Return whether no link leads from a scan's files out of a folder."""
+    is_whole = all(lies_in(file, folder) for file in _files_of(path))
+    if not is_whole:
+        _note_left_out(path, folder)
+    return is_whole
+
+
+@cache
+def _note_left_out(path: Path, folder: Path) -> None:
+    """Tell the log of a link, once and not for each visitor."""
+    logger.warning("%s leads out of the folder %s and is not shown", path, folder)
+
+
+def _entry(path: Path, folder: Path) -> Entry:
+    """Return the entry of a file or folder that lies in a folder named."""
     path = path.resolve()
     if path.suffix.lower() == ZIPSTORE_SUFFIX:
         return Entry(path.stem, path, None)
@@ -214,7 +273,10 @@ def _entry(path: Path) -> Entry:
         return Entry(path.name, path, None)
     if path.suffix.lower() == ".raw":
         path = other_half(path) or path
-    return Entry(path.stem, as_listed(path.with_name(path.stem + ZIPSTORE_SUFFIX)), path)
+    zipstore = as_listed(path.with_name(path.stem + ZIPSTORE_SUFFIX))
+    if lies_in(zipstore, folder):
+        zipstore = zipstore.resolve()
+    return Entry(path.stem, zipstore, path)
 
 
 # --- what there is to tell of a scan --------------------------------------------------------
@@ -258,6 +320,10 @@ def facts_of(entry: Entry) -> Facts:
     """
     if isinstance(entry.zipstore, str):
         return Facts(is_converted=True)
+    try:
+        entry.check_in_place()
+    except CatalogueError as error:
+        return Facts(fault=sentence_of(error))
     is_converted = entry.is_converted
     path = entry.zipstore if is_converted or entry.source is None else entry.source
     try:
@@ -271,7 +337,7 @@ def facts_of(entry: Entry) -> Facts:
         with StoreReader(path) as reader:
             return replace(facts, **_described(reader))
     except MaxrfError as error:
-        return replace(facts, fault=str(error))
+        return replace(facts, fault=sentence_of(error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         logger.warning("%s is damaged", path, exc_info=error)
         return replace(facts, fault=f"{path.name}: the description of the scan is damaged.")

@@ -15,7 +15,7 @@ from .combine_maps import name_of, pair_names, shown_name
 from .data import SharedScan
 from .latest import Latest
 from .state import WINDOW, ViewState
-from .text import as_text
+from .text import as_text, sentence_of
 
 __all__ = ["MapChooser", "Offer", "PairChoosers"]
 
@@ -93,7 +93,8 @@ class MapChooser(Viewer):
         try:
             name = name_of(text, (*self._state.elements, WINDOW))
         except ParameterError as error:
-            self._state.notice = f"{str(error)[:1].upper()}{str(error)[1:]}"
+            sentence = sentence_of(error)
+            self._state.notice = f"{sentence[:1].upper()}{sentence[1:]}"
             self.refresh()
             return
         self._state.notice = ""
@@ -222,4 +223,4 @@ class Offer(Viewer):
         return take
 
     def _fail(self, error: Exception) -> None:
-        self._layout[:] = [self._said(f"The peaks could not be searched: {error}")]
+        self._layout[:] = [self._said(f"The peaks could not be searched: {sentence_of(error)}")]

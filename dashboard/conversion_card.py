@@ -10,11 +10,11 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.viewable import Viewer
 
-from .catalogue import Entry
+from .catalogue import CatalogueError, Entry
 from .jobs import Job, job_for, start_job
 from .notice import Notice
 from .rights import may_change, why_not
-from .text import as_text
+from .text import as_text, sentence_of
 
 __all__ = ["ConversionCard"]
 
@@ -164,6 +164,11 @@ class ConversionCard(Viewer):
         fields = self._energies
         if fields is not None and fields.fault:
             self._failure.text = fields.fault
+            return
+        try:
+            self._entry.check_in_place()
+        except CatalogueError as error:
+            self._failure.text = sentence_of(error)
             return
         self._job = start_job(self._arguments, [] if fields is None else fields.options)
         self._show(self._job)

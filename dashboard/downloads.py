@@ -7,6 +7,7 @@ page would hold them in memory twice and send them through its websocket.
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 import time
@@ -19,6 +20,7 @@ from bokeh.embed.bundle import extension_dirs
 
 from maxrf_core.demo import demo_paths
 from maxrf_core.file_names import plain_name
+from maxrf_core.location import is_ours
 
 __all__ = ["Download"]
 
@@ -72,9 +74,18 @@ def _root() -> Path:
     """Return the folder of all downloads: in the cache folder, the same for all processes.
 
     Processes of one server answer for each other.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or is somebody else's, or a link: old downloads are removed, and
+        who may list the folder knows the addresses of the others.
     """
     root = demo_paths().crono.parent / "downloads"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_ours(root):
+        raise PermissionError(errno.EPERM, "the folder for downloads is not its own", str(root))
+    root.chmod(0o700)
     for folder in root.iterdir():
         if time.time() - folder.stat().st_mtime > _KEPT_S:
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from .element_marks import colour_of, line_label
 from .faults import reported
 from .latest import Latest
 from .state import MAX_ELEMENTS, ViewState
+from .text import sentence_of
 from .theme import text_colour
 
 __all__ = ["ElementChooser", "ElementPicker"]
@@ -123,7 +124,7 @@ class ElementChooser(param.Parameterized):
 
 
 def _sentence(error: MaxrfError) -> str:
-    text = str(error)
+    text = sentence_of(error)
     return text[:1].upper() + text[1:]
 
 

@@ -19,7 +19,7 @@ from .export_task import ExportTask
 from .faults import numbered
 from .notice import Notice
 from .state import ViewState
-from .text import as_text
+from .text import as_text, sentence_of
 
 __all__ = ["ExportDialog"]
 
@@ -185,7 +185,7 @@ class ExportDialog(WithDialog):
             )
             download = Download.new(f"{self.shared.name}-{self.choice.name}{kind.suffixes[0]}")
         except MaxrfError as error:
-            self._complain(str(error))
+            self._complain(sentence_of(error))
             return
         except OSError as error:
             number = numbered(logger, "no file could be made for a visitor", error)

@@ -13,6 +13,7 @@ from maxrf_core.progress import Progress
 from .data import SharedScan
 from .downloads import Download
 from .task import Task, TaskStatus
+from .text import sentence_of
 
 __all__ = ["ExportTask"]
 
@@ -51,7 +52,7 @@ class ExportTask(Task):
         except ConversionCancelled:
             status = "cancelled"
         except MaxrfError as error:
-            self.message = str(error)
+            self.message = sentence_of(error)
         finally:
             if status != "done":
                 self.download.withdraw()

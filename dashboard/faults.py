@@ -8,6 +8,7 @@ import secrets
 from maxrf_core import MaxrfError, ParameterError
 
 from .metrics import FAULTS
+from .text import sentence_of, without_folders
 
 __all__ = ["numbered", "reported"]
 
@@ -33,10 +34,10 @@ def reported(logger: logging.Logger, what: str, error: Exception) -> str:
     """
     if isinstance(error, ParameterError):
         logger.info("%s: %s", what, error)
-        return str(error)
+        return sentence_of(error)
     number = numbered(logger, what, error)
     if isinstance(error, MaxrfError):
-        return f"{error} (fault {number})"
+        return f"{without_folders(str(error))} (fault {number})"
     return (
         f"Something unforeseen happened ({type(error).__name__}); the server's log has it as "
         f"fault {number}."

@@ -23,6 +23,7 @@ from .layers import Asked
 from .pixels import Picture, View, bounds_of, grid_bins
 from .scaling import scale_map
 from .state import MAX_ELEMENTS, ViewState
+from .text import sentence_of
 from .theme import palette
 from .view import MarkedView
 
@@ -238,7 +239,9 @@ class Gallery(MarkedView):
     def _fail_map(self, each: GalleryMap, error: Exception) -> None:
         self._fail(error)
         self._sent.pop(each.name, None)
-        self._failed[each.name] = str(error) if isinstance(error, MaxrfError) else self._complaint
+        self._failed[each.name] = (
+            sentence_of(error) if isinstance(error, MaxrfError) else self._complaint
+        )
         self._grid.show_failure(self._turn, each.name, self._failed[each.name])
 
     def _show_palette(self) -> None:

@@ -17,6 +17,7 @@ from .data import SharedScan
 from .element_marks import line_label
 from .layers import LAYERS, Asked
 from .state import MAX_ELEMENTS
+from .text import sentence_of
 
 __all__ = ["GalleryMap", "cell_values", "kept_map", "maps_of"]
 
@@ -81,7 +82,7 @@ def maps_of(
         try:
             line = shared.elements.line(name)
         except ParameterError as error:
-            complaints.append(str(error))
+            complaints.append(sentence_of(error))
             continue
         found = GalleryMap(line.group.name, replace(asked, window=line.window))
         maps.setdefault(found.name, found)

@@ -21,6 +21,7 @@ from .faults import numbered
 from .logs import log_event
 from .metrics import JOBS
 from .task import Task, TaskStatus
+from .text import without_folders
 
 __all__ = ["Job", "job_for", "start_job"]
 
@@ -103,7 +104,7 @@ class Job(Task):
             if not isinstance(line, dict):
                 logger.warning("maxrf printed %r where progress was expected", text[:200])
             elif "error" in line:
-                self.message = str(line["error"])
+                self.message = without_folders(str(line["error"]))
             elif "stage" in line:
                 self.progress = Progress(line["stage"], line["done"], line["total"])
 

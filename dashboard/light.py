@@ -18,6 +18,7 @@ from maxrf_core.photo_record import PhotoRecord, find_photo, kept_photo
 
 from .data import SharedScan
 from .point_pairs import off_told
+from .text import sentence_of
 
 __all__ = ["InLight", "fit_told", "folder_path", "look_beside", "picture_path", "pictures_beside"]
 
@@ -129,7 +130,7 @@ def _photo(shared: SharedScan, scan: Path) -> tuple[Path | None, PhotoFit | None
             return None, None, _few(record)
         fit = record.fit()
     except MaxrfError as error:
-        return None, None, str(error)
+        return None, None, sentence_of(error)
     return path, fit, f"{record.name}: {fit_told(shared, fit)}"
 
 

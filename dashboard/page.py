@@ -41,7 +41,7 @@ from .scaling import scale_map
 from .settings import settings
 from .spare import Look, make_spare, make_spare_soon, take_spare
 from .state import ViewState
-from .text import as_text
+from .text import as_text, hide_folder, sentence_of
 from .tuning import before_connecting, with_early_scripts, without_busy_bar
 from .view_tools import ViewTools
 
@@ -98,6 +98,7 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     Page
         With a card that says what is wrong when the arguments name nothing to show.
     """
+    hide_folder(demo_paths().zipstore.parent)
     try:
         entries = catalogue(arguments, Entry("demo", demo_paths().zipstore, None, is_demo=True))
     except MaxrfError as error:
@@ -298,6 +299,11 @@ class ScanPage:
         self.page.sidebar = [self._chooser]
         self._all_scans.visible = True
         self._facts.object = f"<b>{html.escape(name)}</b>"
+        try:
+            entry.check_in_place()
+        except MaxrfError as error:
+            self._main[:] = [_refusal(entry, sentence_of(error))]
+            return
         if not entry.is_converted:
             self._main[:] = [ConversionCard(entry, self._converted)]
             return
@@ -365,7 +371,9 @@ class ScanPage:
         try:
             explorer = Explorer(shared, state=state)
         except ParameterError as error:  # each value has a meaning, but not all of them together
-            told = f"The address asks for what cannot be shown, and was ignored: {error}"
+            told = (
+                f"The address asks for what cannot be shown, and was ignored: {sentence_of(error)}"
+            )
             state = ViewState(**defaults, notice=told)
             explorer = Explorer(shared, state=state)
         return explorer, defaults
@@ -390,7 +398,7 @@ class ScanPage:
 
     def _lament(self, entry: Entry, error: Exception) -> None:
         told = reported(logger, f"{entry.name} could not be shown", error)
-        self._main[:] = [_card(f"{entry.name} cannot be shown", told)]
+        self._main[:] = [_refusal(entry, told)]
         if entry.source is not None:
             self._main.append(ConversionCard(entry, self._converted, overwrite=True))
 
@@ -503,9 +511,14 @@ def _opening(entry: Entry) -> Future[SharedScan]:
 
 def _prepared(entry: Entry) -> SharedScan:
     """Open a scan and compute what the first look needs."""
+    entry.check_in_place()
     shared = shared_scan(entry.zipstore)
     shared.prepare()
     return shared
+
+
+def _refusal(entry: Entry, sentence: str) -> pmui.Alert:
+    return _card(f"{entry.name} cannot be shown", sentence)
 
 
 def _waiting(text: str) -> pn.Row:

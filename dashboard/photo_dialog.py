@@ -30,7 +30,7 @@ from .plots import grid_with_margin
 from .point_pairs import PointPairs
 from .rights import may_change, why_not
 from .state import ViewState
-from .text import as_text
+from .text import as_text, sentence_of
 
 __all__ = ["PhotoDialog"]
 
@@ -172,7 +172,7 @@ class PhotoDialog(WithDialog):
         try:
             record = kept_photo(scan)
         except MaxrfError as error:
-            complaint = str(error)
+            complaint = sentence_of(error)
         name = self._wanted
         if name is None:
             kept = None if record is None else record.name
@@ -183,7 +183,7 @@ class PhotoDialog(WithDialog):
             try:
                 photo = whole_photo(picture_path(scan, name))
             except ParameterError as error:
-                complaint, name = str(error), _NONE
+                complaint, name = sentence_of(error), _NONE
         grid = self.shared.scan.grid
         shown = self._map.picture.seen(grid, View.over(grid.bounds, _MAP_PIXELS, _MAP_PIXELS))
         return _Loaded(names, record, name, photo, shown, complaint)
@@ -287,7 +287,7 @@ class PhotoDialog(WithDialog):
         try:
             action()
         except ParameterError as error:
-            complaint = str(error)
+            complaint = sentence_of(error)
         self._wrong.text = self._done.text = ""
         self._tell(complaint)
 

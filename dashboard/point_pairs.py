@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from maxrf_core import Grid, ParameterError
 from maxrf_core.photo import FEWEST_PAIRS, PhotoFit, PhotoKind, fit_photo
 
+from .text import sentence_of
+
 __all__ = ["MOST_PICKED", "PointPairs", "off_told"]
 
 MOST_PICKED = 50
@@ -137,4 +139,4 @@ class PointPairs:
                 [point[:2] for point in points], [point[2:] for point in points], kind=self.kind
             )
         except ParameterError as error:
-            self.complaint = str(error)
+            self.complaint = sentence_of(error)

@@ -19,6 +19,7 @@ from maxrf_core import ParameterError
 from .data import SharedScan
 from .region_choices import add_polygon, add_rectangle
 from .state import ViewState
+from .text import sentence_of
 
 __all__ = ["DRAWINGS", "RegionDrawing"]
 
@@ -127,7 +128,7 @@ class RegionDrawing(param.Parameterized):
                         add_polygon(self._shared, self._state, x, y)
         except ParameterError as error:
             logger.info("no region was drawn: %s", error)
-            self._complaint = self._state.notice = str(error)
+            self._complaint = self._state.notice = sentence_of(error)
             return
         if self._complaint and self._state.notice == self._complaint:
             self._state.notice = ""

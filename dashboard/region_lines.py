@@ -25,6 +25,7 @@ from .latest import Latest
 from .region_choices import colours_of, toggle_region
 from .region_counts import Interpolated, spectrum_of
 from .state import ViewState
+from .text import sentence_of
 
 __all__ = ["RegionLine", "RegionLines"]
 
@@ -151,7 +152,7 @@ class RegionLines:
             try:
                 found = spectrum_of(shared, region, how)
             except MaxrfError as error:  # of one; the others are compared
-                wrong.append(str(error))
+                wrong.append(sentence_of(error))
                 continue
             is_new = True
             made[key] = RegionLine(region, found.n_cells, *smoothed_region(found, sigma))

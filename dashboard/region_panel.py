@@ -28,6 +28,7 @@ from .region_counts import Interpolated, cells_of
 from .region_drawing import RegionDrawing
 from .region_panel_script import ESM, STYLE
 from .state import ViewState
+from .text import sentence_of
 from .theme import text_colour
 
 __all__ = ["RegionPanel"]
@@ -142,7 +143,7 @@ class RegionPanel(JSComponent):
         try:
             action()
         except ParameterError as error:
-            text = str(error)
+            text = sentence_of(error)
             self.complaint = text[:1].upper() + text[1:]
         else:
             self.complaint = ""

@@ -13,6 +13,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from maxrf_core import MaxrfError
+from maxrf_core.plain_text import plain_cell
 from maxrf_core.region_spectra import WindowCounts, region_counts
 
 from .data import SharedScan
@@ -24,14 +25,13 @@ from .latest import Latest
 from .region_choices import colours_of
 from .region_counts import Interpolated, spectrum_of
 from .state import ViewState
+from .text import sentence_of
 
 __all__ = ["Comparison", "RegionsDialog", "compared", "table_html", "write_table"]
 
 logger = logging.getLogger(__name__)
 
 _NAMES = {"sides": "side windows", "snip": "side windows, SNIP"}
-_FORMULA = ("=", "+", "-", "@")
-"""With which a spreadsheet begins to compute: names come from links, too."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ def compared(shared: SharedScan, state: ViewState) -> Comparison:
             window = line.window if line else state.window
             weights.append(scan.window_weights(*window, background=background))
         except MaxrfError as error:
-            complaints.append(str(error))
+            complaints.append(sentence_of(error))
             continue
         windows.append((label, window))
     for region, colour in zip(state.regions, colours_of(state.regions), strict=True):
         try:
             found = spectrum_of(shared, region, how, per_second=state.per_second)
         except MaxrfError as error:
-            complaints.append(str(error))
+            complaints.append(sentence_of(error))
             continue
         regions.append((region.name, colour, found.n_cells))
         rows.append(tuple(region_counts(found, each) for each in weights))
@@ -163,11 +163,7 @@ def write_table(comparison: Comparison, download: Download) -> None:
             for (line, window), counts in zip(comparison.windows, row, strict=True):
                 numbers = [counts.net, counts.error]
                 others = [int(counts.is_detected), counts.gross, counts.background, background]
-                writer.writerow([_plain(name), n_cells, line, *window, *numbers, *others])
-
-
-def _plain(name: str) -> str:
-    return f"'{name}" if name.startswith(_FORMULA) else name
+                writer.writerow([plain_cell(name), n_cells, line, *window, *numbers, *others])
 
 
 _STYLE = """

@@ -22,6 +22,7 @@ from .address import decode, encode, left_out, read_query
 from .data import SharedScan
 from .region_maps import map_named
 from .state import MAX_ELEMENTS, MAX_REGIONS, ViewState
+from .text import sentence_of
 
 __all__ = [
     "delete_view",
@@ -96,12 +97,12 @@ def view_of(
         try:
             elements.append(shared.elements.line(name).name)
         except MaxrfError as error:
-            notices.append(str(error))
+            notices.append(sentence_of(error))
     for region in preset.regions:
         try:
             regions.append(_checked(region, shared))
         except MaxrfError as error:
-            notices.append(f"Region {region.name!r} was left out: {error}")
+            notices.append(f"Region {region.name!r} was left out: {sentence_of(error)}")
     for what, found, most in (
         ("elements", elements, MAX_ELEMENTS),
         ("regions", regions, MAX_REGIONS),

@@ -27,6 +27,7 @@ from .data import SharedScan
 from .faults import reported
 from .pixels import block_mean, grid_bins, to_levels
 from .scaling import percentiles
+from .text import sentence_of
 from .theme import COLOUR_MAPS, palette
 
 __all__ = ["Thumbnail", "facts_later", "png_of", "thumbnail_later", "thumbnail_of"]
@@ -162,10 +163,11 @@ def _worker(_process: int) -> ThreadPoolExecutor:
 
 def _thumbnail(entry: Entry) -> Thumbnail:
     try:
+        entry.check_in_place()
         return thumbnail_of(Path(entry.zipstore))
     except MaxrfError as error:
         logger.warning("no thumbnail of %s: %s", entry.name, error)
-        return Thumbnail(fault=str(error))
+        return Thumbnail(fault=sentence_of(error))
     except Exception as error:  # noqa: BLE001 - logged, told; the others are still to be shown
         return Thumbnail(fault=reported(logger, f"no thumbnail of {entry.name}", error))
 

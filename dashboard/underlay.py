@@ -20,6 +20,7 @@ from .light import InLight, look_beside
 from .light_pictures import BLANK, mosaic_picture, needed, photo_picture
 from .pixels import Bounds, Picture, View
 from .state import ViewState
+from .text import sentence_of
 from .zoomable import Screen
 
 __all__ = ["Underlay"]
@@ -142,7 +143,8 @@ class Underlay(param.Parameterized):
                 view = screen.view()
                 pictures.append((screen, BLANK if view is None else self._draw(light, kind, view)))
         except MaxrfError as error:  # the picture is gone or broken: the map goes on without
-            complaint, pictures = str(error), [(screen, BLANK) for screen in self._screens()]
+            complaint = sentence_of(error)
+            pictures = [(screen, BLANK) for screen in self._screens()]
         return _Laid(light, kind, number, complaint, pictures)
 
     def _draw(self, light: InLight, kind: str, view: View) -> Picture:

@@ -22,6 +22,7 @@ from maxrf_core import MaxrfError, ParameterError
 from .data import SharedScan
 from .faults import reported
 from .state import ViewState
+from .text import sentence_of
 from .theme import COLOURS
 
 __all__ = ["SHOWN_AT_ONCE", "LiveView", "MarkedView", "check_picks", "is_inside", "picked_place"]
@@ -203,7 +204,7 @@ class MarkedView(LiveView):
         try:
             check_picks(self.shared, self.state)
         except MaxrfError as error:  # set from Python, or picked on another scan
-            self._misplaced = self.state.notice = str(error)
+            self._misplaced = self.state.notice = sentence_of(error)
             return
         if self._misplaced and self.state.notice == self._misplaced:
             self.state.notice = ""

@@ -29,6 +29,7 @@ from .saved_views import (
     view_of,
 )
 from .state import ViewState
+from .text import sentence_of
 from .views_script import ESM, STYLE
 
 __all__ = ["ViewsDialog", "ViewsPanel"]
@@ -78,12 +79,12 @@ class ViewsPanel(JSComponent):
                 values, said, file = action()
             except MaxrfError as error:
                 logger.info("a view was not saved or loaded: %s", error)
-                text = str(error)
+                text = sentence_of(error)
                 values, said, file = None, text[:1].upper() + text[1:], None
             try:
                 names = list(saved_views(self._shared))
             except MaxrfError as error:
-                names, said = [], said or str(error)
+                names, said = [], said or sentence_of(error)
             return values, said, file, names
 
         self._wanted.append(done)

@@ -43,8 +43,9 @@ from .crono_datasets import (
 )
 from .errors import CronoFileError
 from .frame_header import FrameError, FrameHeader, read_header, without_metadata
-from .hdf5 import HDF5_ERRORS, open_hdf5, printable
+from .hdf5 import HDF5_ERRORS, open_hdf5
 from .motor_track import MotorTrack
+from .plain_text import printable
 
 __all__ = ["CameraFrames", "FrameReader", "open_frames", "read_camera"]
 

@@ -31,7 +31,7 @@ from .camera_axes import CameraAxes, axes_matrix, axes_of
 from .camera_delay import delay_along_rows, find_delay, pairs_at_moments
 from .camera_pairs import FramePairs, pairs_across_rows, pairs_along_rows
 from .errors import CronoFileError
-from .hdf5 import printable
+from .plain_text import printable
 
 __all__ = ["CameraGeometry", "estimate_geometry"]
 

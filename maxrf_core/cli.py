@@ -26,6 +26,7 @@ from .cli_signals import stop_on_signals as _stop_on_signals
 from .errors import ConversionCancelled, MaxrfError, ParameterError
 from .file_names import ignores_case
 from .location import is_url
+from .plain_text import printable, printable_lines
 from .schema import CRONO_SUFFIXES, CUBE_SUFFIXES, SCAN_SUFFIXES, ZIPSTORE_SUFFIX
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser(_COMMANDS)
     args = parser.parse_args(argv)
     logging.basicConfig(format="maxrf: note: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_commands)
     _let_any_text_through()
     as_json = getattr(args, "progress", None) == "json"
     try:
@@ -104,8 +107,14 @@ def _let_any_text_through() -> None:
         sys.stdout.reconfigure(errors="surrogateescape" if unicode else "replace")
 
 
+def _without_commands(record: logging.LogRecord) -> bool:
+    """Escape what a name in a note could command a terminal to do; let all notes through."""
+    record.msg, record.args = printable_lines(record.getMessage()), ()
+    return True
+
+
 def _complain(error: MaxrfError, *, as_json: bool) -> None:
-    print(f"maxrf: error: {error}", file=sys.stderr)
+    print(f"maxrf: error: {printable_lines(str(error))}", file=sys.stderr)
     if as_json:
         _write_json({"error": str(error)})
 
@@ -152,7 +161,8 @@ def _announce(path: str | os.PathLike[str], mode: str | None) -> None:
     if mode == "json":
         _write_json({"result": str(path)})
     else:
-        print(path)
+        # Other programs get the name as it is; a terminal gets none that could command it.
+        print(printable(path) if sys.stdout.isatty() else path)
 
 
 # --- commands -----------------------------------------------------------------------------
@@ -306,18 +316,18 @@ def _tell(found: CheckReport, mended: Sequence[str], *, repaired: bool, as_json:
         _write_json({ends_as: found.summary, **lists})
         return
     for sentence in mended:
-        print(f"maxrf: repaired: {sentence}", file=sys.stderr)
+        print(f"maxrf: repaired: {printable_lines(sentence)}", file=sys.stderr)
     for note in found.notes:
-        print(f"maxrf: note: {note}", file=sys.stderr)
+        print(f"maxrf: note: {printable_lines(note)}", file=sys.stderr)
     _tell_faults(found, as_json=False)
     if not (found.is_whole or repaired):
         print("maxrf: note: --repair makes anew what can be derived.", file=sys.stderr)
-    print(found.summary, file=sys.stdout if found.is_whole else sys.stderr)
+    print(printable_lines(found.summary), file=sys.stdout if found.is_whole else sys.stderr)
 
 
 def _tell_faults(found: CheckReport, *, as_json: bool) -> None:
     for fault in () if as_json else found.faults:
-        print(f"maxrf: fault: {fault}", file=sys.stderr)
+        print(f"maxrf: fault: {printable_lines(fault)}", file=sys.stderr)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -336,7 +346,7 @@ def _mosaic(args: argparse.Namespace) -> int:
 
         with _reporting(args.file.name, args.progress, stop) as report:
             path, summary = mosaic(args, progress=report)
-    print(summary, file=sys.stderr)
+    print(printable_lines(summary), file=sys.stderr)
     _announce(path, args.progress)
     return 0
 

@@ -37,7 +37,8 @@ from .crono_datasets import (
 )
 from .crono_metadata import read_metadata
 from .errors import CronoFileError
-from .hdf5 import HDF5_ERRORS, compression, open_hdf5, plain, printable, reason, remedy
+from .hdf5 import HDF5_ERRORS, compression, open_hdf5, plain, reason, remedy
+from .plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

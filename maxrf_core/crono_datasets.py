@@ -14,7 +14,8 @@ import numpy as np
 
 from . import schema
 from .errors import CronoFileError
-from .hdf5 import HDF5_ERRORS, plain, printable, reason, remedy
+from .hdf5 import HDF5_ERRORS, plain, reason, remedy
+from .plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,6 +15,7 @@ import platformdirs
 
 from .conversion import convert_crono
 from .errors import OutputError, ZipstoreError
+from .location import is_ours
 from .progress import Progress, progress_bar
 from .schema import SCHEMA_VERSION, ZIPSTORE_SUFFIX
 from .simulation import DEMO_SHAPE, simulate_crono
@@ -72,7 +73,7 @@ def demo_paths(folder: Path | None = None) -> DemoPaths:
 def demo_scan(
     *, folder: Path | None = None, progress: bool | Callable[[Progress], None] = True
 ) -> Path:
-    """Return the demo scan's zipstore; make it if it is not there, damaged or outdated.
+    """Return the demo scan's zipstore; make it if it is not there, damaged, outdated or not ours.
 
     Making it takes some seconds and 35 MB. Several processes may do so at the same time:
     each works in a folder of its own, and moves what it made into place when it is whole.
@@ -139,7 +140,9 @@ def _make(paths: DemoPaths, report: Callable[[Progress], None]) -> None:
 
 
 def _is_current(zipstore: Path) -> bool:
-    """Return whether a zipstore is whole and was written by this version of the program."""
+    """Return whether a zipstore is ours, whole and was written by this version of the program."""
+    if not is_ours(zipstore):
+        return False  # a cache that others write to may hold anything
     try:
         with StoreReader(zipstore) as reader:
             found = reader.attributes.get("program"), reader.attributes["schema_version"]

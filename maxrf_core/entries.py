@@ -20,6 +20,7 @@ from typing import Protocol
 from isal import isal_zlib
 
 from .errors import ZipstoreError
+from .location import lies_in, open_file
 
 __all__ = ["Entries", "FolderEntries", "RangeSource", "ZipEntries", "open_local"]
 
@@ -185,7 +186,11 @@ class ZipEntries:
 
 
 class FolderEntries:
-    """The entries of a folder: a file each."""
+    """The entries of a folder: a file each.
+
+    A link among them that leads out of the folder is no entry: who made the folder would read
+    what only the reader of the scan may.
+    """
 
     def __init__(self, path: Path) -> None:
         self.name = path.name or str(path)
@@ -193,12 +198,13 @@ class FolderEntries:
         self._closed = False
 
     def __contains__(self, key: str) -> bool:
-        return is_key(key) and (self._path / key).is_file()
+        return is_key(key) and _is_entry(self._path / key, self._path)
 
     def keys(self) -> Iterator[str]:
         """Return the keys of all entries."""
         for path in self._path.rglob("*"):
-            if (not path.name.startswith(".") or path.name in _METADATA) and path.is_file():
+            is_hidden = path.name.startswith(".") and path.name not in _METADATA
+            if not is_hidden and _is_entry(path, self._path):
                 yield path.relative_to(self._path).as_posix()
 
     def close(self) -> None:
@@ -209,14 +215,25 @@ class FolderEntries:
         """Return an entry."""
         if self._closed:
             raise ZipstoreError(closed(self.name))
-        if not is_key(key):
-            raise KeyError(key)
+        path = self._path / key
         try:
-            return (self._path / key).read_bytes()
+            if not is_key(key) or not path.exists():
+                raise KeyError(key)
+            if not lies_in(path, self._path):
+                raise ZipstoreError(
+                    f"{self.name}: its entry {key!r} is a link that leads out of the folder. Copy "
+                    "the folder again, with what the link leads to."
+                )
+            with open_file(path) as file:
+                return file.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise KeyError(key) from error
         except OSError as error:
-            raise ZipstoreError(_unreadable(self._path / key, error)) from error
+            raise ZipstoreError(_unreadable(path, error)) from error
+
+
+def _is_entry(path: Path, folder: Path) -> bool:
+    return path.is_file() and lies_in(path, folder)
 
 
 def is_key(key: str) -> bool:
@@ -239,7 +256,7 @@ class _LocalFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._file = path.open("rb", buffering=0)
+        self._file = open_file(path, buffering=0)
         self.size = os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:

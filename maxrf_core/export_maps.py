@@ -13,6 +13,7 @@ import pandas as pd
 from .crono import Roi
 from .errors import ParameterError
 from .export_cube import Report, method_told
+from .plain_text import plain_cell
 from .scan import Scan, Sigma
 
 __all__ = [
@@ -275,7 +276,7 @@ def write_csv(path: Path, maps: MapSet, report: Report) -> None:
             rows, columns = np.divmod(np.arange(part.start, part.stop), grid.width)
             table = pd.DataFrame(
                 np.stack([grid.x[columns], y[rows], *(image[part] for image in images)], axis=1),
-                columns=["x [motor steps]", "y [motor steps]", *headings],
+                columns=["x [motor steps]", "y [motor steps]", *map(plain_cell, headings)],
             )
             table.insert(0, "row", rows)
             table.insert(1, "column", columns)

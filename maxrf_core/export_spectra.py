@@ -11,6 +11,7 @@ import pandas as pd
 
 from .errors import ParameterError
 from .export_cube import Report
+from .plain_text import plain_cell
 from .region_spectra import smoothed_region, smoothed_variance
 from .scan import Scan, Sigma
 from .smoothing import smooth_spectra
@@ -68,8 +69,9 @@ def write_spectra(
             report("spectra", number, len(regions))
             region = scan.region_spectrum(mask, method=method, lag=lag)
             mean, error = smoothed_region(region, sigma)
-            columns[f"{name}, mean of {np.count_nonzero(mask)} cells [counts]"] = mean
-            columns[f"{name}, error of mean [counts]"] = error
+            heading = plain_cell(name)
+            columns[f"{heading}, mean of {np.count_nonzero(mask)} cells [counts]"] = mean
+            columns[f"{heading}, error of mean [counts]"] = error
     with path.open("x", encoding="utf-8", newline="") as file:
         table = pd.DataFrame(columns)
         table.to_csv(file, index=False, float_format="%.9g", lineterminator="\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from .errors import OutputError, ParameterError
@@ -21,7 +21,9 @@ from .export_rpl import write_rpl
 from .export_spectra import Regions, write_spectra
 from .export_tiff import write_tiff
 from .grid import Orientation
+from .location import lies_in
 from .progress import Progress, progress_bar
+from .regions import shown
 from .scan import Scan, Sigma
 from .smoothing import check_sigma
 
@@ -251,4 +253,11 @@ def _crono_of(scan: Scan, crono: str | os.PathLike[str] | None) -> Path:
         raise ParameterError(
             f"{scan.name} was opened by URL; name its Crono file with crono to point at it."
         )
-    return scan.filename.with_name(scan.source["name"])
+    name = str(scan.source["name"])
+    beside = scan.filename.parent / name
+    if PureWindowsPath(name).name != name or not lies_in(beside, scan.filename.parent):
+        raise ParameterError(
+            f"there is no Crono file {shown(name)} beside {scan.name}, which names it as its own; "
+            "name it with crono."
+        )
+    return beside

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from .errors import CronoFileError
+from .plain_text import printable
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -24,7 +25,6 @@ __all__ = [
     "decode",
     "open_hdf5",
     "plain",
-    "printable",
     "read_attributes",
     "reason",
     "remedy",
@@ -151,13 +151,6 @@ def decode(text: str | bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
-
-
-def printable(text: object) -> str:
-    """Return text with control characters escaped, so that no file can command a terminal."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
-    )
 
 
 def reason(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from zarr.storage import LocalStore, ZipStore
 from .contents import stored_arrays
 from .errors import ZipstoreError
 from .location import is_url
+from .plain_text import printable
 from .scan import Scan, open_scan
 from .schema import ALL_SPECTRA, CUBE, MAX_SPECTRUM, SUM_SPECTRUM
 from .store import StoreReader
@@ -230,15 +231,15 @@ def format_tree(location: str | os.PathLike[str], *, details: bool = False) -> s
         for group in groups:
             place = place.setdefault(group, {})
         place[leaf] = f"{layout}, {more}" if details else layout
-    return "\n".join([f"{title}:", "", "/", *_branches(nested, " ")])
+    return "\n".join([f"{printable(title)}:", "", "/", *_branches(nested, " ")])
 
 
 def _branches(nested: dict[str, Any], indent: str) -> Iterator[str]:
     for position, (name, value) in enumerate(nested.items(), start=1):
         last = position == len(nested)
-        branch = f"{indent}{'└' if last else '├'}── {name}"
+        branch = f"{indent}{'└' if last else '├'}── {printable(name)}"
         if isinstance(value, str):
-            yield f"{branch} {value}"
+            yield f"{branch} {printable(value)}"
         else:
             yield branch
             yield from _branches(value, f"{indent}{' ' if last else '│'}   ")

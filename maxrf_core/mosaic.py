@@ -28,8 +28,8 @@ from .camera_geometry import CameraGeometry, estimate_geometry
 from .camera_pairs import frame_shading
 from .errors import CronoFileError, ParameterError
 from .frame_header import FrameError
-from .hdf5 import printable
 from .motor_track import Place
+from .plain_text import printable
 from .progress import Progress
 
 __all__ = ["MAX_MOSAIC_PIXELS", "Mosaic", "make_mosaic"]

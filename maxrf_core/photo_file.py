@@ -20,7 +20,7 @@ from cachetools import LRUCache
 from PIL import Image, UnidentifiedImageError
 
 from .errors import ParameterError
-from .location import file_stamp
+from .location import file_stamp, open_file
 from .photo import PhotoFit
 
 __all__ = ["MAX_PHOTO_PIXELS", "photo_size", "warp_photo"]
@@ -53,7 +53,7 @@ _PHOTO_ERRORS = (
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Yield a photo, not decoded yet, whose size is allowed; tell what is wrong with it."""
     try:
-        with Image.open(path, formats=FORMATS) as photo:
+        with open_file(path) as file, Image.open(file, formats=FORMATS) as photo:
             _check_pixels(path, photo.size)
             yield photo
     except ParameterError:

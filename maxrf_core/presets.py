@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from .elements import find_line
 from .errors import OutputError, ParameterError
+from .location import open_file
 from .region_json import region_from_json, region_to_json
 from .regions import MAX_NAME, Region, is_name, is_number, shown
 from .schema import UPGRADE
@@ -148,7 +149,7 @@ def read_preset(path: str | os.PathLike[str]) -> Preset:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(MAX_PRESET_BYTES + 1)
     except OSError as error:
         raise ParameterError(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from .plain_text import printable
+
 __all__ = ["Progress", "progress_bar"]
 
 _LABELS = {
@@ -88,7 +90,7 @@ def progress_bar(
         bar.update(message.done - bar.n)
 
     if progress:
-        print(f"{title}:", file=sys.stderr)  # noqa: T201 - heads the bars
+        print(f"{printable(title)}:", file=sys.stderr)  # noqa: T201 - heads the bars
     try:
         yield report
     finally:

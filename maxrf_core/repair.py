@@ -8,9 +8,9 @@ when a check has found it whole.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -36,7 +36,7 @@ from .recovered_counts import RecoveredCounts, in_ranges
 from .repair_writer import RepairWriter
 from .runners import Report, ThreadRunner
 from .schema import COUNTS_BY_CHANNEL, COUNTS_BY_SPECTRUM, POSITIONS
-from .unfinished import put_in_place, told
+from .unfinished import HiddenNames, put_in_place, told
 
 __all__ = ["RepairReport", "repair_zipstore"]
 
@@ -100,19 +100,14 @@ def repair_zipstore(
             "first, as one zipstore."
         )
     stamp = file_stamp(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.repaired")
-    damaged = DamagedStore(path)
-    try:
-        with progress_bar(progress, path.name) as report:
+    with told(path):
+        names = HiddenNames(path)
+    with names:
+        unfinished = names.name(path, "repaired")
+        with closing(DamagedStore(path)) as damaged, progress_bar(progress, path.name) as report:
             job = _Repair(damaged, report)
             job.run(unfinished)
             found = check_zipstore(unfinished, progress=report)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    finally:
-        damaged.close()
-    try:
         if not found.is_whole:
             raise ZipstoreError(
                 f"{path.name} cannot be repaired, and is as it was: {found.faults[0]} Convert the "
@@ -122,8 +117,6 @@ def repair_zipstore(
             raise OutputError(f"{path} was changed during its repair, and is left so. Check again.")
         with told(path):
             put_in_place(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return job.result()
 
 

@@ -22,10 +22,10 @@ from .hdf5 import (
     decode,
     open_hdf5,
     plain,
-    printable,
     read_attributes,
     reason,
 )
+from .plain_text import printable
 
 if TYPE_CHECKING:
     from os import PathLike

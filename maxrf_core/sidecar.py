@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import OutputError, ParameterError
+from .location import lies_in, open_file
 from .schema import UPGRADE
 from .unfinished import lock_path, replace_file
 
@@ -79,13 +80,15 @@ def read_sidecar(path_of_scan: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     ParameterError
-        If the file cannot be read, is larger than `MAX_SIDECAR_BYTES`, is no JSON object, is of
-        another version, or its calibration does not hold what is expected. The message
-        names the file.
+        If the file cannot be read, is no regular file, is a link out of its folder, is larger
+        than `MAX_SIDECAR_BYTES`, is no JSON object, is of another version, or its calibration
+        does not hold what is expected. The message names the file.
     """
     path = sidecar_path(path_of_scan)
+    if path.is_symlink() and not lies_in(path, path.parent):
+        raise _refused(path, "it is a link that leads out of its folder, or nowhere")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(MAX_SIDECAR_BYTES + 1)
     except FileNotFoundError:
         return {}

@@ -24,7 +24,7 @@ from isal import isal_zlib
 
 from .crono import open_spectra, read_spectra_block
 from .errors import CronoFileError
-from .hdf5 import printable
+from .plain_text import printable
 from .schema import SPECTRA
 
 __all__ = ["SpectraReader"]

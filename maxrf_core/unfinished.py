@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -45,6 +46,8 @@ PATIENCE_SECONDS = 5.0
 
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 """A lock fails so when it is somebody else's; otherwise the file system has none."""
+_LINKS = frozenset({errno.ELOOP, errno.EMLINK})
+"""How a link is refused, by Linux and macOS, and by FreeBSD."""
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
@@ -260,10 +263,19 @@ def lock_path(path: Path) -> BinaryIO | None:
     -------
     file : binary file or None
         Unbuffered, for reading and writing. None if somebody else has it, or if the file
-        system knows no locks.
+        system knows no locks; and if the path is a link or no regular file. Others may know
+        such a name beforehand: led elsewhere by it, we would write over a file of our own.
     """
     while True:
-        file = open(path, "r+b", buffering=0, opener=_create)  # noqa: SIM115 - it is returned
+        try:
+            file = open(path, "r+b", buffering=0, opener=_create)  # noqa: SIM115 - it is returned
+        except OSError as error:
+            if error.errno in _LINKS:
+                return None
+            raise
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            return None
         try:
             _lock(file)
         except OSError as error:
@@ -279,7 +291,7 @@ def lock_path(path: Path) -> BinaryIO | None:
 
 
 def _create(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_CREAT, 0o666)
+    return os.open(name, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _lock(file: BinaryIO) -> None:

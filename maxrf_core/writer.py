@@ -275,7 +275,7 @@ class ChunkDirectory(ArrayWriter):
 def _claim_folder(target: Path) -> tuple[Path, BinaryIO | None, HiddenNames | None]:
     """Return the folder for the chunks of a zipstore, the lock on it, or its own name."""
     folder = _chunk_folder(target)
-    while True:
+    while not folder.is_symlink():  # what lies where it leads is not ours to remove
         folder.mkdir(exist_ok=True)
         try:
             lock = lock_path(folder / ".lock")
@@ -285,14 +285,15 @@ def _claim_folder(target: Path) -> tuple[Path, BinaryIO | None, HiddenNames | No
             return folder, lock, None
         with suppress(OSError):  # not empty: somebody else's
             folder.rmdir()
-        own = HiddenNames(target)
-        folder = own.name(target, "chunks")
-        try:
-            folder.mkdir()
-        except BaseException:
-            own.close()
-            raise
-        return folder, None, own
+        break
+    own = HiddenNames(target)
+    folder = own.name(target, "chunks")
+    try:
+        folder.mkdir()
+    except BaseException:
+        own.close()
+        raise
+    return folder, None, own
 
 
 def _chunk_folder(target: Path) -> Path:

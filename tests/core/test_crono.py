@@ -21,7 +21,8 @@ from maxrf_core.crono import (
     read_spectra_block,
 )
 from maxrf_core.errors import CronoFileError
-from maxrf_core.hdf5 import decode, plain, printable
+from maxrf_core.hdf5 import decode, plain
+from maxrf_core.plain_text import printable
 
 
 # --- read_datasets ---------------------------------------------------------------------------

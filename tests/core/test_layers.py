@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "maxrf_core": (
         ("errors",),
-        ("schema", "compiled", "parallel", "zip_headers", "check_report", "location", "file_names"),
+        ("schema", "compiled", "parallel", "zip_headers", "check_report", "location"),
+        ("file_names", "plain_text"),
         ("camera_axes", "frame_header", "image_shift", "motor_track", "photo"),
         ("detection", "energy_axis", "lag_rows"),
         ("lag_curve",),
@@ -79,7 +80,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     # From the bottom to the top; modules of one tuple do not import each other.
     "dashboard": (
-        ("metrics", "settings"),
+        ("metrics", "routes", "settings", "text"),
         ("faults", "logs", "rights"),
         ("doors",),
         (
@@ -100,7 +101,6 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "point_pairs",
             "scan_cards",
             "task",
-            "text",
             "theme",
             "tuning",
         ),
