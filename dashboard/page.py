@@ -37,6 +37,7 @@ from .faults import reported
 from .link_button import LinkButton
 from .logs import log_event
 from .pixels import View
+from .routes import close_routes
 from .scaling import scale_map
 from .settings import settings
 from .spare import Look, make_spare, make_spare_soon, take_spare
@@ -98,6 +99,7 @@ def page_for(arguments: Sequence[str], query: Mapping[str, str]) -> pmui.Page:
     Page
         With a card that says what is wrong when the arguments name nothing to show.
     """
+    close_routes()
     hide_folder(demo_paths().zipstore.parent)
     try:
         entries = catalogue(arguments, Entry("demo", demo_paths().zipstore, None, is_demo=True))

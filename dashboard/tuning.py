@@ -26,8 +26,6 @@ from panel.io.state import set_curdoc
 from panel.widgets.base import Widget
 from tornado.websocket import WebSocketClosedError
 
-from .routes import close_routes
-
 __all__ = [
     "LIVE_DEBOUNCE_MS",
     "before_connecting",
@@ -64,7 +62,6 @@ def tune() -> None:
         panel_document._drain_unconnected_events = _sending(  # noqa: SLF001 - panel 1.9
             panel_document._drain_unconnected_events  # noqa: SLF001
         )
-    close_routes()
     logging.getLogger("asyncio").addFilter(_is_no_farewell)  # the same one is added once
 
 
