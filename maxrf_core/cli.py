@@ -64,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser(_COMMANDS)
     args = parser.parse_args(argv)
-    logging.basicConfig(format="maxrf: note: %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_without_commands)
+    notes = logging.StreamHandler()
+    notes.setFormatter(_WithoutCommands("maxrf: note: %(message)s"))
+    logging.basicConfig(handlers=[notes])
     _let_any_text_through()
     as_json = getattr(args, "progress", None) == "json"
     try:
@@ -107,10 +107,11 @@ def _let_any_text_through() -> None:
         sys.stdout.reconfigure(errors="surrogateescape" if unicode else "replace")
 
 
-def _without_commands(record: logging.LogRecord) -> bool:
-    """Escape what a name in a note could command a terminal to do; let all notes through."""
-    record.msg, record.args = printable_lines(record.getMessage()), ()
-    return True
+class _WithoutCommands(logging.Formatter):
+    """Writes notes, in which the names of files command no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
 
 def _complain(error: MaxrfError, *, as_json: bool) -> None:

@@ -304,7 +304,7 @@ def test_other_pages_of_the_page_show_text(
     page.get_by_role("button", name=shown).first.wait_for(timeout=60_000)
     visit.driver.wait_for_page()
     if workspace == "combine":
-        for mode in ("Colours", "Ratio", "Scatter", "Line"):
+        for mode in ("Colours", "Ratio", "Scatter", "Profile"):
             page.get_by_role("button", name=mode, exact=True).click()
             page.wait_for_timeout(300)
             visit.nothing_ran(HOSTILE)
