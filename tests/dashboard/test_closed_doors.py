@@ -17,6 +17,7 @@ import stat
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -718,6 +719,8 @@ def test_no_failure_tells_where_the_files_are(tmp_path: Path, zipstore: Path) ->
     (folder / "empty.HDF5").touch()
     (folder / "text.HDF5").write_text("no HDF5")
     (folder / "cube.rpl").write_text("key\tvalue\n")
+    with zipfile.ZipFile(folder / "other.zipstore", "w") as other:  # the advice names its path
+        other.writestr(".zattrs", "{}")
     (folder / "sound.zipstore").write_bytes(whole)
     (folder / "sound.maxrf.json").write_text("no JSON")
     entries = listed(folder)
