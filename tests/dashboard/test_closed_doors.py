@@ -331,7 +331,7 @@ def test_what_becomes_a_link_later_is_refused(served: Path, private: Path, repla
         page._prepared(entry)
     with set_curdoc(Document()):
         card = ConversionCard(entry, lambda _: None, overwrite=True)
-        card._begin()
+        card._begin(None)
     assert "is a link" in card._failure.text
 
 
