@@ -19,6 +19,7 @@ from .element_picker import ElementChooser, ElementPicker
 from .energymap import EnergyMapView
 from .export_dialog import ExportDialog
 from .gallery import Gallery
+from .latest import Settled
 from .light_panel import LightPanel
 from .link_button import LinkButton
 from .notice import Notice
@@ -42,6 +43,10 @@ __all__ = ["Explorer"]
 
 _TWO_OR_ONE_COLUMN = "repeat(auto-fit, minmax(max(min(380px, 100%), 40%), 1fr))"
 _WHOLE = {"sizing_mode": "stretch_width", "margin": (4, 0)}
+
+_SETTLED_MS = 150
+"""How long the window must stand still until the fields tell it; while it is dragged, the map's
+title does. Two fields cost the server as much as the map itself."""
 
 
 class Explorer(Viewer):
@@ -206,7 +211,8 @@ class Explorer(Viewer):
                 self.state.window = rois[event.new]
 
         show_window()
-        self.state.param.watch(show_window, "window")
+        settled = Settled(show_window, _SETTLED_MS)
+        self.state.param.watch(lambda *_: settled.request(), "window")
         low.param.watch(take_fields, "value")
         high.param.watch(take_fields, "value")
         chooser.param.watch(take_roi, "value")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -14,12 +15,15 @@ from bokeh.document.locking import without_document_lock
 
 from .tuning import LIVE_DEBOUNCE_MS
 
-__all__ = ["Latest", "Settled", "shown_in"]
+__all__ = ["Latest", "Paced", "Settled", "shown_in"]
 
 Result = TypeVar("Result")
 
 _CLOSED_S = 1.0
 """How often is looked whether a page was closed meanwhile."""
+
+_LONGEST_WAIT_MS = 250
+"""How long `Paced` waits at most."""
 
 
 async def shown_in(document: Document, draw: Callable[[], None]) -> bool:
@@ -147,3 +151,45 @@ class Settled:
     def _run(self) -> None:
         self._timer = None
         self._act()
+
+
+class Paced:
+    """Act once for requests that come together; the busier the server, the more of them.
+
+    It acts when what is being handled is done. If that took a while, others waited for the
+    server, too, and the next requests are collected for twice as long: else each visitor's
+    queue of gestures would grow until they rest.
+
+    Parameters
+    ----------
+    act : callable
+        What to do; runs with the document's lock.
+
+    Notes
+    -----
+    Outside a server session (a notebook, a script, a test) it acts at once.
+    """
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+        self._wanted = False
+        self._wait_ms = 0
+
+    def request(self) -> None:
+        """Act soon, unless it is going to already."""
+        document = pn.state.curdoc
+        if document is None or document.session_context is None:
+            self._act()
+            return
+        if self._wanted:
+            return
+        self._wanted = True
+        due = time.perf_counter() + self._wait_ms / 1000
+
+        def run() -> None:
+            late_ms = 1000 * (time.perf_counter() - due)
+            self._wait_ms = min(round(2 * late_ms), _LONGEST_WAIT_MS)
+            self._wanted = False
+            self._act()
+
+        document.add_timeout_callback(run, self._wait_ms)

@@ -13,7 +13,7 @@ from .state import ViewState
 
 __all__ = ["LinkButton"]
 
-_SETTLED_MS = 100
+_SETTLED_MS = 300
 
 _COPY = """
 export function render({model}) {

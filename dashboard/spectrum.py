@@ -21,7 +21,7 @@ from maxrf_core.smoothing import TRUNCATE, sigma_to_fwhm, smooth_spectra
 
 from .data import SharedScan
 from .element_marks import add_marks, line_columns, peak_columns
-from .latest import Latest, Settled
+from .latest import Latest, Paced, Settled
 from .layers import Asked
 from .plots import comb, counts_range, line
 from .region_lines import RegionLines
@@ -116,6 +116,7 @@ class SpectrumView(LiveView):
         self._mean = self.scan.total_spectrum / np.float64(self.scan.n_spectra)
         self._shown, self._counts = self._read_counts()
         self._moving = False
+        self._dragged = Paced(self._take_window)
         self._name = f"smoothed {uuid4()}"
         self._sliders: weakref.WeakSet[pmui.FloatSlider] = weakref.WeakSet()
         self._settled = Settled(self._show_smooth, _SETTLED_MS)
@@ -397,9 +398,11 @@ class SpectrumView(LiveView):
                         box.visible = False
 
     def _drag(self, _name: str, _old: Any, _new: Any) -> None:
-        """Take the window that a visitor drags, edge by edge."""
-        if self._moving:
-            return
+        """Take the window that a visitor drags: its edges come one after the other."""
+        if not self._moving:
+            self._dragged.request()
+
+    def _take_window(self) -> None:
         for box in self._each("window"):
             edges = (box.left, box.right)
             if all(isinstance(edge, int | float) for edge in edges):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import panel as pn
 import pytest
 from visitor import Session, served, until
 
 from dashboard import latest
-from dashboard.latest import Latest, Settled
+from dashboard.latest import Latest, Paced, Settled
 
 
 class Bench:
@@ -260,6 +261,59 @@ def test_settled_acts_at_once_outside_a_session() -> None:
     """In a notebook the next line of a cell sees what was done."""
     acts: list[int] = []
     Settled(lambda: acts.append(1), 10_000).request()
+    assert acts == [1]
+
+
+def test_paced_acts_once_for_requests_in_one_message() -> None:
+    """Both edges of a dragged window come one after the other; it is one window."""
+    acts: list[bool] = []
+
+    async def scenario(_bench: Bench, session: Session) -> None:
+        paced = Paced(lambda: acts.append(pn.state.curdoc is session.document))
+
+        def both_edges() -> None:
+            paced.request()
+            paced.request()
+
+        for number in (1, 2):
+            await session.do(both_edges)
+            assert len(acts) < number
+            await until(lambda number=number: len(acts) == number)
+
+    in_session(scenario)
+    assert acts == [True, True]
+
+
+@pytest.mark.parametrize(("late_s", "wait_ms"), [(0.0, 0), (0.02, 40), (30.0, 250)])
+def test_paced_collects_the_longer_the_later_the_server_was(
+    late_s: float, wait_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is busy with others, twenty gestures a second of each would queue for seconds."""
+    clock = iter([100.0, 100.0 + late_s, 200.0, 200.0 + wait_ms / 1000])
+    monkeypatch.setattr(latest, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    waits: list[int] = []
+
+    async def scenario(_bench: Bench, session: Session) -> None:
+        acts: list[int] = []
+        paced, add = Paced(lambda: acts.append(1)), session.document.add_timeout_callback
+
+        def note(callback: Callable[[], None], milliseconds: int) -> object:
+            waits.append(milliseconds)
+            return add(callback, milliseconds)
+
+        monkeypatch.setattr(session.document, "add_timeout_callback", note)
+        for number in (1, 2):
+            await session.do(paced.request)
+            await until(lambda number=number: len(acts) == number)
+
+    in_session(scenario)
+    assert waits == [0, wait_ms]
+
+
+def test_paced_acts_at_once_outside_a_session() -> None:
+    """In a notebook the next line of a cell sees what was done."""
+    acts: list[int] = []
+    Paced(lambda: acts.append(1)).request()
     assert acts == [1]
 
 
