@@ -73,8 +73,8 @@ round, all that is added up from them, the interpolation, the float arrays, and 
 directory. It writes a new file beside the old one, checks it, and only then puts it in its place;
 if that cannot be done, the old file stays as it was. Counts are never made up: spectra that no
 table has any more are named. What beside the scan cannot be used is renamed to
-NAME.maxrf.json.damaged, and what of it can be used is kept; unfinished files that a killed program
-left are removed.
+NAME.maxrf.json.damaged, and what of it can be used is kept; what killed runs left
+beside it more than a day ago is removed.
 
 Prints one line and ends with exit code 0 if all is well; else it prints the first 20 faults, a
 line each, and ends with 1.

@@ -146,7 +146,7 @@ class _Check:
             self.faults.extend([str(error)])
 
     def _check_beside(self, store: Path) -> None:
-        """Look at what is kept beside the store, and tell what killed runs left there."""
+        """Look at what is kept beside a store, and at what killed runs left there."""
         self.faults.extend(sidecar_faults(store))
         for target in (store, sidecar_path(store)):
             self.notes.extend(left_behind(left, target) for left in leftovers(target))

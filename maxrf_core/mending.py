@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .check_report import CheckReport
@@ -15,6 +16,10 @@ from .sidecar_check import repair_sidecar, sidecar_faults
 from .unfinished import leftovers, remove
 
 __all__ = ["mend"]
+
+IDLE_SECONDS = 86_400.0
+"""Where a file system knows no locks, nobody can tell that a writer has ended: this long without
+a change is taken for it."""
 
 
 def mend(
@@ -50,10 +55,21 @@ def mend(
         report = repair_zipstore(path, progress=progress)
         done += [*report.repaired, *report.lost]
     done += repair_sidecar(path)
-    done += [
-        f"{left.path.name}, left by a program that was killed, was removed."
-        for target in (path, sidecar_path(path))
-        for left in leftovers(target)
-        if not left.held and remove(left.path)
-    ]
+    done += _remove_leftovers(path)
     return done
+
+
+def _remove_leftovers(store: Path) -> Iterator[str]:
+    """Remove what killed runs left beside a store, and tell of each."""
+    for target in (store, sidecar_path(store)):
+        for left in leftovers(target):
+            if not left.held and _is_idle(left.path) and remove(left.path):
+                yield f"{left.path.name}, left by a run that was killed, was removed."
+
+
+def _is_idle(path: Path) -> bool:
+    try:
+        changed = max(part.lstat().st_mtime for part in (path, *path.glob("*")))
+    except OSError:
+        return False
+    return time.time() - changed > IDLE_SECONDS

@@ -39,10 +39,10 @@ __all__ = [
     "told",
 ]
 
+PATIENCE_SECONDS = 5.0
+
 _TOKEN = re.compile(r"(?P<token>[0-9]+-[0-9a-f]{8})\.(?P<kind>[a-z]+)")
 """What follows the name of the file in a hidden name that nobody else has."""
-
-PATIENCE_SECONDS = 5.0
 
 _TAKEN = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 """A lock fails so when it is somebody else's; otherwise the file system has none."""

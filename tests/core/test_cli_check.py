@@ -9,7 +9,9 @@ import pytest
 from small_stores import damage_entry, left_behind
 
 from maxrf_core.cli import main
+from maxrf_core.mending import IDLE_SECONDS
 from maxrf_core.schema import COUNTS_BY_SPECTRUM, POSITIONS
+from maxrf_core.unfinished import lock_path
 
 
 @pytest.fixture
@@ -73,6 +75,7 @@ def test_what_lies_beside_a_whole_scan_is_put_right_without_touching_it(scan, ca
     sidecar.write_text("{", encoding="utf-8")
     left = scan.with_name(".scan.zipstore.77-0123abcd.partial")
     left.write_bytes(b"half")
+    os.utime(left, (0, left.stat().st_mtime - IDLE_SECONDS - 60))
     inode = scan.stat().st_ino
     assert main(["check", str(scan)]) == 1
     err = capsys.readouterr().err
@@ -83,9 +86,21 @@ def test_what_lies_beside_a_whole_scan_is_put_right_without_touching_it(scan, ca
     out, err = capsys.readouterr()
     assert out.startswith("scan.zipstore is whole")
     assert "it is now scan.maxrf.json.damaged" in err
-    assert "partial, left by a program that was killed, was removed." in err
+    assert "partial, left by a run that was killed, was removed." in err
     assert left_behind(scan.parent) == ["scan.maxrf.json.damaged", "scan.zipstore"]
     assert scan.stat().st_ino == inode
+
+
+def test_what_somebody_may_be_writing_stays(scan, capsys):
+    """What is locked, and what was changed today; another computer's locks may not be seen here."""
+    names = [".scan.zipstore.77-0123abcd.partial", ".scan.zipstore.partial"]
+    young, held = (scan.with_name(name) for name in names)
+    young.write_bytes(b"half")
+    with lock_path(held):
+        os.utime(held, (0, scan.stat().st_mtime - IDLE_SECONDS - 60))
+        assert main(["check", str(scan), "--repair"]) == 0
+    assert "was removed" not in capsys.readouterr().err
+    assert left_behind(scan.parent) == [*names, "scan.zipstore"]
 
 
 def test_a_url_is_not_repaired(capsys):
