@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import schema
+from .failsafe_hdf5 import FailsafeFile, failsafe_hdf5
 from .poisson import Block
 from .raster import ACCELERATION, PERIOD_US
 from .simulated_camera import PIXEL_STEPS, CameraModel, SimulatedCamera
@@ -80,10 +81,11 @@ def write_crono(
     """
     _write_skeleton(path, truth, rois, compression, camera)
     _reserve(path)
-    with h5py.File(path, "r+") as file:
+    with failsafe_hdf5(FailsafeFile(path, "r+"), "r+") as (file, written):
         _write_maps(file, truth)
         for block in blocks:
             _write_block(file, truth, block)
+            written.check()
             if progress is not None:
                 progress(block.start + len(block.counts), truth.n_spectra)
 
@@ -96,22 +98,18 @@ def _write_skeleton(
     camera: CameraModel | None,
 ) -> None:
     """Create the file with everything but the numbers that belong to cells and spectra."""
-    try:
-        with h5py.File(path, "x") as file:
-            file.attrs[SIMULATION_ATTRIBUTE] = json.dumps(asdict(truth.parameters))
-            _write_session(file, truth)
-            _write_images(file, truth, camera)
-            _write_calibration(file, truth, rois)
-            _create_arrays(file, truth, len(rois), compression)
-    except RuntimeError as error:  # what h5py makes of a failure on closing
-        raise OSError(str(error)) from error
+    with failsafe_hdf5(FailsafeFile(path), "w") as (file, _):
+        file.attrs[SIMULATION_ATTRIBUTE] = json.dumps(asdict(truth.parameters))
+        _write_session(file, truth)
+        _write_images(file, truth, camera)
+        _write_calibration(file, truth, rois)
+        _create_arrays(file, truth, len(rois), compression)
 
 
 def _reserve(path: Path) -> None:
     """Take the room on the disk that the file's datasets will fill, or raise OSError now.
 
-    HDF5 1.14 does not survive a disk that fills up: it fails again on closing, and has then
-    crashed the process. So whether there is room is settled while the file is closed.
+    A scan that the disk has no room for is refused before its hours of work, not after them.
     """
     if not hasattr(os, "posix_fallocate"):
         return

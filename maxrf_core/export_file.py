@@ -1,26 +1,18 @@
-"""An exported file appears whole or not at all: a hidden name first, then its own.
-
-HDF5 1.14 crashes the process when the disk fills up while it writes (it fails again on
-closing). So it writes through a file of ours, which notes the first failure, takes the rest
-without complaint until the file is closed, and raises then.
-"""
+"""An exported file appears whole or not at all: a hidden name first, then its own."""
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import h5py
-
 from .errors import OutputError
 from .unfinished import HiddenNames, output_error, put_in_place, remove_stale, sync_folder
 
-__all__ = ["FailsafeFile", "check_target", "new_hdf5", "whole_files"]
+__all__ = ["check_target", "whole_files"]
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -107,7 +99,7 @@ def _give_names(names: HiddenNames, hidden: Sequence[Path], paths: Sequence[Path
         for name, path in zip(hidden, paths, strict=True):
             put_in_place(name, path)
             placed.append(path)
-    except BaseException:
+    except BaseException as error:
         # The first error is told. What cannot be put back keeps its hidden name.
         with suppress(OSError):
             for path in paths:
@@ -116,7 +108,13 @@ def _give_names(names: HiddenNames, hidden: Sequence[Path], paths: Sequence[Path
                     del aside[path]
                 elif path in placed:
                     path.unlink()
-        names.keep(aside.values())
+        if aside:
+            names.keep(aside.values())
+            raise OutputError(
+                f"{paths[-1]} could not be replaced ({error}), nor could what stood there be put "
+                "back: it is kept beside it under a hidden name, and put back when the same file "
+                "is written again."
+            ) from error
         raise
 
 
@@ -134,67 +132,3 @@ def _failed(path: Path, error: OSError) -> OutputError:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return OutputError(f"no permission to write {path}. Choose a folder of your own.")
     return output_error(path, error)
-
-
-class FailsafeFile(io.FileIO):
-    """A new file for HDF5 that keeps its first failure to write instead of raising it.
-
-    Parameters
-    ----------
-    path : Path
-        A file that does not exist.
-
-    Attributes
-    ----------
-    error : OSError or None
-        The first failure to write.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "x+")
-        self.error: OSError | None = None
-
-    def check(self) -> None:
-        """Raise the failure, if there was one."""
-        if self.error is not None:
-            raise self.error
-
-    def write(self, data: memoryview) -> int:
-        """Write all of `data`; after a failure, only say so."""
-        view = memoryview(data).cast("B")
-        done = 0
-        while self.error is None and done < len(view):
-            try:
-                done += super().write(view[done:])
-            except OSError as error:
-                self.error = error
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Cut or lengthen the file; after a failure, only say so."""
-        length = self.tell() if size is None else size
-        try:
-            return super().truncate(length)
-        except OSError as error:
-            self.error = self.error or error
-            return length
-
-
-@contextmanager
-def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, FailsafeFile]]:
-    """Yield a new HDF5 file and the file under it, whose `check` tells of a full disk.
-
-    Raises
-    ------
-    OSError
-        If it cannot be made, or not written whole.
-    """
-    raw = FailsafeFile(path)
-    try:
-        with h5py.File(raw, "w", libver=("earliest", "v110")) as file:
-            yield file, raw
-        raw.check()
-    except (OSError, RuntimeError) as error:  # what h5py makes of the same failure
-        raise (raw.error or error) from error
-    finally:
-        raw.close()

@@ -14,7 +14,7 @@ import numpy as np
 
 from .export_chunks import create_cube, write_rows
 from .export_cube import CubePart, Report, energy_polynomial
-from .export_file import new_hdf5
+from .failsafe_hdf5 import new_hdf5
 
 __all__ = ["write_hspy"]
 

@@ -21,7 +21,7 @@ from .crono import read_crono
 from .errors import ParameterError
 from .export_chunks import create_cube, write_rows
 from .export_cube import CubePart, Report, channel_bins, energy_polynomial
-from .export_file import new_hdf5
+from .failsafe_hdf5 import new_hdf5
 from .scan import Scan
 from .schema import SPECTRA
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from . import schema
 from .conversion import convert_crono
 from .errors import ConversionCancelled, CronoFileError, OutputError, ParameterError
-from .export_file import new_hdf5
+from .failsafe_hdf5 import new_hdf5
 from .grid import Orientation
 from .import_cube import ForeignCube
 from .import_datastack import open_datastack

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("covariance",),
         ("interpolation",),
         ("combinations", "profiles"),
-        ("layout", "entries", "unfinished"),
+        ("failsafe_hdf5", "layout", "entries", "unfinished"),
         ("sidecar", "users"),
         ("remote", "partial", "chunk_files", "array_writer"),
         ("store", "writer"),
