@@ -75,19 +75,22 @@ def _run(harness: Harness, cases: Sequence[Case]) -> int:
     started = time.monotonic()
     total, survived, skipped = Counter(), Counter(), 0
     failed: list[tuple[str, list[str]]] = []
-    for number, case in enumerate(cases, start=1):
-        if case.call == "disk" and not harness.mounts:
-            skipped += 1
-            continue
-        faults = harness.run(case)
-        total[case.kind] += 1
-        survived[case.kind] += not faults
-        if faults:
-            failed.append((str(case), faults))
-            _say("\n  ".join([f"FAILED {case}", *faults]))
-        if not number % 100:
-            seconds = time.monotonic() - started
-            sys.stderr.write(f"{number} of {len(cases)} cases, {seconds:.0f} s\n")
+    try:
+        for number, case in enumerate(cases, start=1):
+            if case.call == "disk" and not harness.mounts:
+                skipped += 1
+                continue
+            faults = harness.run(case)
+            total[case.kind] += 1
+            survived[case.kind] += not faults
+            if faults:
+                failed.append((str(case), faults))
+                _say("\n  ".join([f"FAILED {case}", *faults]))
+            if not number % 100:
+                seconds = time.monotonic() - started
+                sys.stderr.write(f"{number} of {len(cases)} cases, {seconds:.0f} s\n")
+    except KeyboardInterrupt:
+        _say(f"stopped after {total.total()} of {len(cases)} cases")
     _say(f"\n{'kind of case':<32}{'cases':>8}{'survived':>10}")
     for kind in sorted(total):
         _say(f"{kind:<32}{total[kind]:>8}{survived[kind]:>10}")

@@ -118,8 +118,12 @@ class Harness:
             ended = self._disturb(case, folder, old)
             faults = _faults_of_end(case, ended)
             new = self._new_of(case)
+            made_of = self._of_changed(case, folder) if case.mode == "change" else new
             after = _hashes(folder, case.job.targets)
-            faults += _faults_of_targets(case, ended, old, new, after)
+            faults += _faults_of_targets(
+                case, ended, old, made_of if made_of == after else new, after
+            )
+            faults += _faults_of_pair(case, old, after, folder)
             faults += self._faults_of_rest(case, folder)
             if case.call == "disk":
                 _enlarge(folder)
@@ -158,6 +162,15 @@ class Harness:
                 _run("umount", str(folder))
             shutil.rmtree(folder)
 
+    def _of_changed(self, case: Case, folder: Path) -> Hashes:
+        """Return what an undisturbed run makes of the source as it is now: it may be the first."""
+        place = self.folder / "changed"
+        prepare(case.job, folder, place, old=False)
+        self._forks.run(self._order(case.job, place))
+        made = _hashes(place, case.job.targets)
+        shutil.rmtree(place)
+        return made
+
     def _old(self, case: Case) -> Hashes:
         old: Hashes = dict.fromkeys(case.job.targets)
         if case.old:
@@ -179,7 +192,9 @@ class Harness:
         new = self._new_of(case)
         order = replace(
             self._order(case.job, folder),
-            allowed={str(folder / name): [old[name], new[name]] for name in case.job.targets},
+            allowed={}
+            if case.mode == "change"  # what is made of the changed source is not known yet
+            else {str(folder / name): [old[name], new[name]] for name in case.job.targets},
             fault=None if case.fault is None else asdict(case.fault),
         )
         if case.job.together:  # between the two there is a moment without the first
@@ -288,8 +303,8 @@ def _faults_of_targets(
         states[name] = "new" if digest == new[name] else "old" if digest == old[name] else None
         if old[name] == new[name] == digest:
             states[name] = "both"
-    if case.job.together and found[case.job.targets[0]] is None and case.old and ended.code < 0:
-        return []  # the header has gone, so that nobody reads the data with the wrong one
+    if _is_aside(case, found) and ended.code != 0:
+        return []
     faults += [f"{name} is neither old nor new" for name, state in states.items() if state is None]
     seen = set(states.values()) - {"both", None}
     if ended.code == 0 and "old" in seen:
@@ -298,6 +313,23 @@ def _faults_of_targets(
         faults.append(f"old and new are mixed: {states}")
     if ended.code == 1 and "new" in seen and len(case.job.targets) == 1:
         faults.append("it says that it failed, and has done it")
+    return faults
+
+
+def _is_aside(case: Case, found: Hashes) -> bool:
+    """Return whether the old header was moved aside, so that nobody reads the data with it."""
+    return case.job.together and case.old and found[case.job.targets[0]] is None
+
+
+def _faults_of_pair(case: Case, old: Hashes, found: Hashes, folder: Path) -> list[str]:
+    """Return what is wrong if the old ones are aside: they have to be there, hidden."""
+    if not _is_aside(case, found):
+        return []
+    faults = []
+    for name in case.job.targets:
+        places = [folder / name, *folder.glob(f".{name}.*.old")]
+        if old[name] not in map(_hash, places):
+            faults.append(f"the old {name} is lost")
     return faults
 
 
