@@ -18,6 +18,7 @@ import numpy as np
 
 from .errors import ParameterError
 from .export_file import whole_files
+from .location import changed_meanwhile, file_stamp
 from .photo import FEWEST_PAIRS, MAX_PAIRS, PhotoFit, PhotoKind, fit_photo
 from .photo_file import photo_size
 from .sidecar import read_sidecar, write_sidecar
@@ -84,6 +85,7 @@ def keep_photo(
         If it cannot be written, or another file of the photo's name lies there.
     """
     source = Path(photo)
+    stamp = file_stamp(source)
     record = _record(
         {
             "name": source.name,
@@ -99,7 +101,7 @@ def keep_photo(
         )
     target = Path(path_of_scan).parent / source.name
     if copy:
-        _copy_beside(source, target)
+        _copy_beside(source, target, stamp)
     write_sidecar(
         path_of_scan,
         photo={
@@ -112,7 +114,7 @@ def keep_photo(
     return record
 
 
-def _copy_beside(source: Path, target: Path) -> None:
+def _copy_beside(source: Path, target: Path, stamp: tuple[str, int, int]) -> None:
     """Copy a photo, unless it or its equal, which an interrupted try left, lies there."""
     try:
         if target.exists() and (target.samefile(source) or filecmp.cmp(source, target, False)):
@@ -120,6 +122,8 @@ def _copy_beside(source: Path, target: Path) -> None:
             return
         with whole_files([target], overwrite=False) as (hidden,):
             shutil.copyfile(source, hidden)
+            if file_stamp(source) != stamp:
+                raise ParameterError(changed_meanwhile(source))
     except OSError as error:
         raise output_error(target, error) from error
 

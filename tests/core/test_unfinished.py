@@ -17,6 +17,7 @@ from small_stores import ATTRIBUTES, left_behind, write_store
 from maxrf_core import (
     CronoFileError,
     OutputError,
+    ParameterError,
     ZipstoreError,
     check_zipstore,
     cli,
@@ -333,6 +334,23 @@ def test_a_zipstore_on_a_share_that_went_away_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.is_dir", fail)
     with pytest.raises(ZipstoreError, match=r"cannot read .*scan.zipstore: Stale file handle"):
         StoreReader(path)
+
+
+def test_a_photo_that_is_cut_while_it_is_copied_is_refused(tmp_path, monkeypatch):
+    """Half a picture would stand beside the scan, and no better one could take its place."""
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "folio.png"
+    Image.new("RGB", (31, 17)).save(photo)
+    copy = shutil.copyfile
+
+    def cut_and_copy(source, target):
+        os.truncate(source, 40)
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", cut_and_copy)
+    with pytest.raises(ParameterError, match=r"folio.png was changed or went away while it was"):
+        keep_photo(tmp_path / "scan.zipstore", photo, [], copy=True)
+    assert left_behind(tmp_path) == ["photos"]
 
 
 LIMITED = """
