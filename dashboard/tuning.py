@@ -24,7 +24,7 @@ from bokeh.server.views.ws import WSHandler
 from panel.io import document as panel_document
 from panel.io.state import set_curdoc
 from panel.widgets.base import Widget
-from tornado.websocket import WebSocketClosedError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 __all__ = [
     "LIVE_DEBOUNCE_MS",
@@ -58,6 +58,8 @@ def tune() -> None:
     if not hasattr(WSHandler.open, "maxrf_no_delay"):
         WSHandler.open = _without_delay(WSHandler.open)
         WSHandler.on_close = _lost_once(WSHandler.on_close)
+        WSHandler.on_message = _heard_in_one_turn(WSHandler.on_message)
+        WSHandler.write_message = _said_in_one_turn(WSHandler.write_message)
     if not hasattr(panel_document._drain_unconnected_events, "maxrf_sends"):  # noqa: SLF001
         panel_document._drain_unconnected_events = _sending(  # noqa: SLF001 - panel 1.9
             panel_document._drain_unconnected_events  # noqa: SLF001
@@ -113,6 +115,49 @@ def _lost_once(on_close: Any) -> Any:
             on_close(handler)
 
     return on_close_once
+
+
+def _heard_in_one_turn(on_message: Any) -> Any:
+    """Return a `WSHandler.on_message` that takes the frames of a message together.
+
+    Each of its three frames waited for two turns of the event loop, the next gesture after them.
+    A turn is as long as what fifty visitors want in it, so that twenty gestures a second of one
+    of them came too fast for a server that had time for them all.
+    """
+
+    def take_at_once(handler: WSHandler, fragment: str | bytes) -> Any:
+        receiver = handler.receiver
+        # Header and metadata are only put aside until the content comes.
+        if receiver is not None and isinstance(fragment, str):
+            consume = receiver._current_consumer  # noqa: SLF001 - bokeh 3.9
+            if consume in (receiver._HEADER, receiver._METADATA):  # noqa: SLF001 - bokeh 3.9
+                consume(fragment)
+                return None
+        return on_message(handler, fragment)
+
+    return take_at_once
+
+
+def _said_in_one_turn(write_message: Any) -> Any:
+    """Return a `WSHandler.write_message` that waits only while the socket takes no more.
+
+    A map has a dozen frames, and each waited for a turn of the event loop although it was sent.
+    """
+
+    async def write_at_once(
+        handler: WSHandler,
+        message: bytes | str | dict[str, Any],
+        binary: bool = False,
+        locked: bool = True,
+    ) -> None:
+        if locked:
+            await write_message(handler, message, binary, locked)
+            return
+        written = WebSocketHandler.write_message(handler, message, binary)
+        if handler.ws_connection.stream.writing():
+            await written
+
+    return write_at_once
 
 
 _Drain = Callable[[Document, threading.Lock], list[DocumentChangedEvent]]

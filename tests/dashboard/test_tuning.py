@@ -19,6 +19,8 @@ from bokeh.application import Application
 from bokeh.core.types import ID
 from bokeh.document.events import DocumentPatchedEvent
 from bokeh.plotting import figure
+from bokeh.protocol import Protocol
+from bokeh.protocol.receiver import Receiver
 from bokeh.server.connection import ServerConnection
 from bokeh.server.server import Server
 from bokeh.server.views.ws import WSHandler
@@ -151,9 +153,11 @@ def test_tornado_still_has_the_switch() -> None:
 
 def test_tuning_twice_wraps_once() -> None:
     """`panel serve` runs main.py for each visitor: `open` must not grow with them."""
-    opened = WSHandler.open
+    opened, heard, said = WSHandler.open, WSHandler.on_message, WSHandler.write_message
     tune()
     assert WSHandler.open is opened
+    assert WSHandler.on_message is heard
+    assert WSHandler.write_message is said
     assert opened.maxrf_no_delay is True
 
 
@@ -215,6 +219,58 @@ def test_the_early_script_is_that_of_the_components() -> None:
     (address,) = addresses
     assert f'importShim("{address}")' in template
     assert f'href="{address}"' in template
+
+
+def test_the_frames_of_a_message_are_taken_without_a_turn_of_the_loop_in_between() -> None:
+    """What a call returns, Tornado waits for; nothing has to be awaited before the content."""
+    tune()
+    receiver, handled = Receiver(Protocol()), []
+    handler = SimpleNamespace(receiver=receiver)
+
+    async def receive(fragment: str) -> None:
+        handled.append(await receiver.consume(fragment))
+
+    handler._receive = receive
+    header = '{"msgid": "1", "msgtype": "PULL-DOC-REQ"}'
+    assert WSHandler.on_message(handler, header) is None
+    assert WSHandler.on_message(handler, "{}") is None
+    asyncio.run(WSHandler.on_message(handler, "{}"))
+    assert [message.msgtype for message in handled] == ["PULL-DOC-REQ"]
+
+
+def test_what_is_no_message_is_left_to_bokeh() -> None:
+    """It closes connections that send binary frames first, or anything before they are open."""
+    tune()
+    for handler, fragment in (
+        (SimpleNamespace(receiver=Receiver(Protocol())), b"{}"),
+        (SimpleNamespace(receiver=None), "{}"),
+    ):
+        heard = WSHandler.on_message(handler, fragment)
+        assert asyncio.iscoroutine(heard)
+        heard.close()
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_who_says_something_waits_only_while_the_socket_is_full(is_full: bool) -> None:
+    """A map of a dozen frames took as many turns of the loop; a slow line still holds it up."""
+    tune()
+
+    async def scenario() -> bool:
+        flushed = asyncio.get_running_loop().create_future()
+        handler = object.__new__(WSHandler)
+        handler.ws_connection = SimpleNamespace(
+            is_closing=lambda: False,
+            write_message=lambda _message, *, binary: flushed,  # noqa: ARG005 - as Tornado's
+            stream=SimpleNamespace(writing=lambda: is_full),
+        )
+        saying = asyncio.ensure_future(handler.write_message("a frame", locked=False))
+        await asyncio.sleep(0)
+        waits = not saying.done()
+        flushed.set_result(None)
+        await asyncio.wait_for(saying, 20)
+        return waits
+
+    assert asyncio.run(scenario()) is is_full
 
 
 @pytest.mark.parametrize("is_found_lost", [False, True])
