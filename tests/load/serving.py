@@ -20,7 +20,12 @@ from typing import Self
 
 import psutil
 
-from maxrf_core.cli_server import SESSION_LIFETIME_MS, dashboard_folder, panel_command
+from maxrf_core.cli_server import (
+    SERVED_ALONE,
+    SESSION_LIFETIME_MS,
+    dashboard_folder,
+    panel_command,
+)
 from tests.browser.server import free_port
 
 __all__ = ["MaxrfServer", "Use"]
@@ -171,12 +176,7 @@ def _command(port: int, scans: Sequence[Path], num_procs: int) -> list[str]:
 
 def _short_lived(port: int, scans: Sequence[Path], num_procs: int, lifetime_ms: int) -> list[str]:
     options = Namespace(
-        port=port,
-        address="127.0.0.1",
-        num_procs=num_procs,
-        allow_websocket_origin=[],
-        show=False,
-        paths=list(scans),
+        **{**SERVED_ALONE, "num_procs": num_procs}, port=port, show=False, paths=list(scans)
     )
     command = panel_command(options, dashboard_folder())
     command[command.index(str(SESSION_LIFETIME_MS))] = str(lifetime_ms)
