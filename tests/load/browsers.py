@@ -20,6 +20,8 @@ __all__ = ["BrowserVisitor", "Browsers"]
 
 _PIXELS = {"window": 3.0, "sigma": 4.0}  # of the page, from one event to the next
 
+_TRIES = 3
+
 _NOTES = """
 () => {
   const notes = window.notes = {box: [], sigma: [], maps: [], lines: [], local: []};
@@ -71,6 +73,7 @@ class BrowserVisitor:
         self.driver, self.scan, self._ev, self._chance = driver, scan, ev_per_channel, chance
         self.gestures: list[Gesture] = []
         self.complaints: list[str] = []
+        self.missed = 0
         self._direction = dict.fromkeys(_PIXELS, 1)
         driver.page.evaluate(_NOTES)
 
@@ -87,7 +90,26 @@ class BrowserVisitor:
             due = time.perf_counter() + pace.rest(self._chance)
 
     def _drag(self, kind: Kind, pace: Pace) -> Iterator[float]:
-        page, direction = self.driver.page, self._direction[kind]
+        """Drag; who finds that nothing moved, as when the plot was just laid out, tries again."""
+        gesture = Gesture(kind)
+        for _ in range(_TRIES):
+            yield from self._pull(gesture, pace)
+            if gesture.sent:
+                break
+            self.missed += 1
+        self.gestures.append(gesture)
+        deadline = time.perf_counter() + ANSWERED_S
+        while gesture.sent and not gesture.is_answered and time.perf_counter() < deadline:
+            yield time.perf_counter() + 0.25
+            self._note(gesture)
+        if not gesture.is_answered:
+            last = gesture.sent[-1][1:] if gesture.sent else "could not be dragged: it"
+            self.complaints.append(f"{kind} {last} was not answered in a browser")
+
+    def _pull(self, gesture: Gesture, pace: Pace) -> Iterator[float]:
+        """Press the mouse, move it, and let go."""
+        page, kind = self.driver.page, gesture.kind
+        direction = self._direction[kind]
         x, y = self._handle(kind)
         page.evaluate("() => notes.take()")
         page.mouse.move(x, y)
@@ -98,15 +120,8 @@ class BrowserVisitor:
             page.mouse.move(x + direction * _PIXELS[kind] * number, y)
         page.mouse.up()
         self._direction[kind] = -direction
-        gesture = Gesture(kind)
-        deadline = time.perf_counter() + ANSWERED_S
-        while not gesture.is_answered and time.perf_counter() < deadline:
-            yield time.perf_counter() + 0.25
-            self._note(gesture)
-        self.gestures.append(gesture)
-        if not gesture.is_answered:
-            last = gesture.sent[-1][1:] if gesture.sent else "without an event"
-            self.complaints.append(f"{kind} {last} was not answered in a browser")
+        yield time.perf_counter() + 0.25
+        self._note(gesture)
 
     def _handle(self, kind: Kind) -> tuple[float, float]:
         """Return the pixel of the page where the drag begins."""

@@ -96,6 +96,8 @@ class Part:
         Of a processor that visitors without a browser used.
     gestures : dict of str to list
         All that was sent and answered, by the kind of visitor.
+    missed : int
+        Times that a mouse in a browser moved nothing, and tried again.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Part:
     uses: list[Use]
     visitors_cpu: float
     gestures: dict[str, list[dict[str, Any]]]
+    missed: int = 0
 
     def __str__(self) -> str:
         minutes = [use.time_s / 60 for use in self.uses]
@@ -118,7 +121,8 @@ class Part:
             f"server: {100 * cpu:.0f}% of a processor; memory {memory[0]:.0f} to {memory[-1]:.0f} "
             f"MB, at most {max(memory):.0f}, {slope.slope:+.2f} ± {slope.error:.2f} MB/min; "
             f"{min(handles)} to {max(handles)} open files and sockets\n"
-            f"visitors without a browser: {100 * self.visitors_cpu:.0f}% of a processor"
+            f"visitors without a browser: {100 * self.visitors_cpu:.0f}% of a processor; "
+            f"{self.missed} times a mouse took hold of nothing"
         )
 
 
@@ -235,6 +239,7 @@ def _drag_all(
         each.begin(load.seconds)
     for visitor in browsers.visitors:
         visitor.gestures.clear()
+        visitor.missed = 0
     browsers.explore(load.pace, load.seconds)
     answers = [each.answer(load.seconds + _PATIENCE_S) for each in clients]
     took = time.perf_counter() - begin
@@ -247,7 +252,8 @@ def _drag_all(
     for who, of in gestures.items():
         found += latencies(who, [_gesture(one) for one in of])
     cpu = sum(answer["cpu_s"] for answer in answers) / took
-    part = Part(name, [start, os.getloadavg()[0]], found, server.uses[first:], cpu, gestures)
+    load_now, missed = os.getloadavg()[0], sum(visitor.missed for visitor in browsers.visitors)
+    part = Part(name, [start, load_now], found, server.uses[first:], cpu, gestures, missed)
     return part, answers
 
 
