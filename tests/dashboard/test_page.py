@@ -583,7 +583,8 @@ def test_a_broken_file_beside_a_scan_is_a_card_with_its_sentence(
     async def scenario(session: Session) -> None:
         await until(lambda: "one cannot be shown" in texts(session))
         said = html.unescape(texts(session))
-        assert f"{beside} cannot be used: " in said
+        assert f"{beside.name} cannot be used: " in said
+        assert str(beside.parent) not in said
         assert "move it away to use the scan without it" in said
         assert session.figures() == []
         beside.unlink()
