@@ -111,8 +111,8 @@ class CalibrationDialog(WithDialog):
         may = path is not None and may_change()
         if may:
             kept = (
-                f"They are kept in {sidecar_path(path).name}, beside the scan; the scan itself "
-                "stays."
+                f"Two or more. They are kept in {sidecar_path(path).name}, beside the scan; the "
+                "scan itself stays."
             )
         elif path is None:
             kept = "They can only be changed where the scan lies as a file."
@@ -133,7 +133,7 @@ class CalibrationDialog(WithDialog):
         return pn.Column(
             self._report,
             pmui.Typography("Calibration points", variant="subtitle2"),
-            pmui.Typography(as_text(f"Two or more. {kept}"), variant="body2"),
+            pmui.Typography(as_text(kept), variant="body2"),
             self._wrong,
             self._rows,
             buttons,

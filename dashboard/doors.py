@@ -6,6 +6,7 @@ into others, or tell of it without being asked for it, are taken away.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from typing import Any
@@ -14,13 +15,15 @@ import bokeh.server.tornado as bokeh_tornado
 from bokeh.server.contexts import ApplicationContext
 from bokeh.util.token import get_session_id
 from panel.io.server import DocHandler, WSHandler
-from tornado.web import RequestHandler
+from tornado.web import HTTPError, RequestHandler, authenticated
 
 from .logs import log_event
 from .metrics import REFUSED, VISITS
 from .rights import is_loopback
 
 __all__ = ["close_doors", "sessions_of", "with_policy"]
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MOST_VISITS = 100
 
@@ -131,7 +134,9 @@ def _is_left(session: Any) -> bool:
 class PageHandler(_Door, DocHandler):
     """The page: introduced, counted, and with a policy that names its own scripts."""
 
+    @authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Send the page, or another that says why not."""
         self._introduce()
         if self._is_full:
             REFUSED.labels("full").inc()
@@ -185,9 +190,10 @@ def close_doors(most_visits: int) -> None:
         for name, text in _HEADERS.items():
             handler.set_header(name, text)
 
-    def summary(handler: RequestHandler) -> str:
-        """Return what Tornado's own lines in the log tell of a request: no address, no query."""
-        return f"{handler.request.method} {handler.request.path}"
+    def log_exception(handler: RequestHandler, _type: Any, error: Any, _traceback: Any) -> None:
+        """Log a request that failed, without address and query; of a refused one `logs` tells."""
+        if not isinstance(error, HTTPError):
+            logger.error("%s failed", handler.request.path, exc_info=error)
 
     RequestHandler.set_default_headers = set_default_headers
-    RequestHandler._request_summary = summary  # noqa: SLF001 - no public name; tornado 6
+    RequestHandler.log_exception = log_exception

@@ -61,6 +61,7 @@ def start_logging(*, as_json: bool) -> None:
     handler.setFormatter(_JsonLines() if as_json else _Lines())
     handler.addFilter(_with_visit)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.captureWarnings(True)
     _EVENTS.setLevel(logging.INFO)
     # Bokeh's own lines on connections name no visit.
     logging.getLogger("bokeh.server").setLevel(logging.WARNING)

@@ -73,10 +73,10 @@ def why_not() -> str:
     if decided.read_only:
         return "This server only shows scans; whoever runs it has closed it to changes."
     if decided.has_login:
-        return "Only an owner of the scans can do that; you are logged in as a reader."
+        return "Only an owner of the scans can change anything; you are logged in as a reader."
     return (
-        "Only whoever sits at the server's own computer can do that. Ask them, or whoever runs "
-        "the server to name owners (maxrf serve --users)."
+        "Only whoever sits at the server's own computer can change anything. Ask them, or whoever "
+        "runs the server to name owners (maxrf serve --users)."
     )
 
 
