@@ -40,6 +40,7 @@ from .zip_headers import header_faults, unreadable_entries
 __all__ = ["CheckReport", "check_zipstore"]
 
 _ROOT_KEYS = (".zgroup", ".zattrs")
+_DIGITS = 20  # more than any number of a chunk has
 
 
 def check_zipstore(
@@ -293,7 +294,10 @@ def _is_chunk(index: str, counts: tuple[int, ...] | None) -> bool:
     if counts is None or len(numbers) != len(counts):
         return False
     return all(
-        number.isdecimal() and str(int(number)) == number and int(number) < count
+        len(number) < _DIGITS
+        and number.isdecimal()
+        and str(int(number)) == number
+        and int(number) < count
         for number, count in zip(numbers, counts, strict=True)
     )
 

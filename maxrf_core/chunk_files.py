@@ -14,7 +14,7 @@ from .unfinished import put_in_place, told
 
 __all__ = ["ChunkFiles"]
 
-_ENOUGH_TO_CHECK = 16  # bytes from the beginning of a chunk
+_ENOUGH_TO_CHECK = 18  # bytes from the beginning of a chunk
 
 
 @dataclass(frozen=True)

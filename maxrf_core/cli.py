@@ -216,6 +216,9 @@ def _convert_one(
             f"--calibration has no meaning for {file}, a Crono scan, which names its energies. "
             "Leave it out; the page calibrates on lines that you know."
         )
+    from .probe import probe_crono
+
+    probe_crono(file, cancel=stop)
     return convert_crono(
         file,
         method=args.method or DEFAULT_METHOD,
@@ -291,7 +294,10 @@ def _check(args: argparse.Namespace) -> int:
     _refuse_crono(args.file)
     with _stop_on_signals() as stop:
         from .check import check_zipstore
+        from .probe import probe_crono
 
+        if args.source is not None:
+            probe_crono(args.source, cancel=stop)
         name = args.file if is_url(args.file) else args.file.name
         with _reporting(name, args.progress, stop) as report:
             found = check_zipstore(args.file, source=args.source, progress=report)
@@ -353,9 +359,9 @@ def _mosaic(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from .report import report
+    from .probe import report_apart
 
-    print(report(args.file))
+    print(report_apart(args.file), end="")
     return 0
 
 

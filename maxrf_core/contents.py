@@ -238,14 +238,14 @@ def read_contents(reader: StoreReader) -> Contents:
         ValueError,
         IndexError,
         AttributeError,
-        ZeroDivisionError,
+        ArithmeticError,
     ) as error:
-        msg = f"{reader.name}: the description of the scan is damaged ({error!r})."
+        msg = f"{reader.name}: the description of the scan is damaged ({error!r:.200})."
         raise ZipstoreError(msg) from error
     if not grids_agree(cells, contents.grid):
         msg = (
-            f"{reader.name}: the attributes name the grid {contents.grid}; spacing {spacing!r} of "
-            f"the vendor's grid makes {cells}."
+            f"{reader.name}: the attributes name the grid {contents.grid}; spacing {spacing!r:.80} "
+            f"of the vendor's grid makes {cells}."
         )
         raise ZipstoreError(msg)
     return contents

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import schema
 from .errors import CronoFileError
-from .hdf5 import HDF5_ERRORS, plain, reason, remedy
+from .hdf5 import HDF5_ERRORS, MissingItemError, check_size, open_item, plain, reason, remedy
 from .plain_text import printable
 
 if TYPE_CHECKING:
@@ -61,10 +61,6 @@ class Roi:
 
 
 # --- gathering faults ----------------------------------------------------------------------
-class _MissingDatasetError(CronoFileError):
-    """A dataset is not in the file, which is no fault if it is optional."""
-
-
 def required(faults: list[str], read: Callable[..., _T], *arguments: Any) -> _T | None:
     """Return what `read` returns, or add its CronoFileError to `faults` and return None."""
     try:
@@ -78,7 +74,7 @@ def optional(notes: list[str], read: Callable[..., _T], *arguments: Any) -> _T |
     """Return what `read` returns; None if the dataset is missing, or unusable (then noted)."""
     try:
         return read(*arguments)
-    except _MissingDatasetError:
+    except MissingItemError:
         return None
     except CronoFileError as error:
         notes.append(str(error))
@@ -88,23 +84,18 @@ def optional(notes: list[str], read: Callable[..., _T], *arguments: Any) -> _T |
 # --- any dataset ---------------------------------------------------------------------------
 def find_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     """Return a dataset that holds values of its own, or raise saying why there is none."""
-    expected = "expected a whole scan as the Crono program saves it"
     try:
-        if name not in file:
-            raise _MissingDatasetError(f"{name} is missing; {expected}.")
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink) and file.get(name) is None:
-            raise _MissingDatasetError(f"{name} is missing, its link leads nowhere; {expected}.")
-        found = file[name]
+        found = open_item(file, name)
         if not isinstance(found, h5py.Dataset):
             raise CronoFileError(f"{name} is a {type(found).__name__.lower()}, not a dataset.")
         if found.shape is None or found.dtype.kind == "":  # a TypeError if numpy has no such type
             raise CronoFileError(f"{name} holds no values.")
-        elsewhere = h5py.h5o.get_info(found.id).fileno != h5py.h5o.get_info(file.id).fileno
-        if elsewhere or found.is_virtual or found.external:
+        if found.is_virtual or found.external:
             raise CronoFileError(
                 f"{name} keeps its values in another file, which may be gone or changed; "
                 "save the scan as one file."
             )
+        check_size(found)
     except HDF5_ERRORS as error:
         raise CronoFileError(f"{name} cannot be opened: {reason(error)}.") from error
     return found
@@ -186,6 +177,12 @@ def read_positions(file: h5py.File, n_spectra: int | None) -> np.ndarray:
         raise CronoFileError(
             f"{name} is {positions[wrong[0]].tolist()} at spectrum {wrong[0]}, one of {wrong.size} "
             "that are not finite; expected motor steps."
+        )
+    far = np.abs(positions[:, :2].astype(np.float64)) > schema.MAX_STEPS
+    if (wrong := np.flatnonzero(far.any(axis=1))).size:
+        raise CronoFileError(
+            f"{name} is {positions[wrong[0]].tolist()} at spectrum {wrong[0]}, one of {wrong.size} "
+            f"beyond {schema.MAX_STEPS:g} steps, where no motor goes."
         )
     if (positions[:, :2] == positions[0, :2]).all():
         raise CronoFileError(

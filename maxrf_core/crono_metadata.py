@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import schema
 from .crono_datasets import SMALL, find_dataset, has_kind, optional, read_values, what_is
 from .errors import CronoFileError
@@ -30,10 +32,10 @@ def read_metadata(file: h5py.File, notes: list[str]) -> dict[str, Any]:
         ("created", schema.CREATED_DATETIME),
         ("software", schema.CREATED_WITH),
         ("file_structure_version", schema.FILE_STRUCTURE_VERSION),
-        ("calibration_points", schema.CALIBRATION_POINTS),
         ("image_pixel_size_ratio", "Images/ImageAdjusting/ImagePixelSizeRatio"),
     ):
         metadata[key] = optional(notes, _small_value, file, name)
+    metadata["calibration_points"] = optional(notes, _calibration_points, file)
     metadata["created"] = _iso_datetime(metadata["created"])
     for key, name in (
         ("calibration", schema.CALIBRATION_POINTS),
@@ -55,6 +57,20 @@ def _small_value(file: h5py.File, name: str) -> Any:
     if dataset.size > SMALL or not has_kind(dataset, "iufS"):
         raise CronoFileError(f"{what_is(dataset)}, and is ignored; expected a text or few numbers.")
     return plain(read_values(dataset))
+
+
+def _calibration_points(file: h5py.File) -> list[list[float]]:
+    """Return channel and keV of each calibration point."""
+    dataset = find_dataset(file, schema.CALIBRATION_POINTS)
+    is_table = dataset.ndim == 2 and dataset.shape[1] == 2 and dataset.shape[0] > 1
+    points = None
+    if is_table and dataset.size <= SMALL and has_kind(dataset, "iuf"):
+        points = read_values(dataset)
+    if points is None or not np.isfinite(points).all():
+        raise CronoFileError(
+            f"{what_is(dataset)}, and is ignored; expected channel and keV of two or more points."
+        )
+    return plain(points)
 
 
 def _has_blob(value: Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import struct
 import threading
 import zipfile
 import zlib
@@ -19,14 +20,26 @@ from typing import Protocol
 
 from isal import isal_zlib
 
+from .entry_limits import METADATA, check_entry, largest_entry, shown_key
 from .errors import ZipstoreError
 from .location import lies_in, open_file
 
-__all__ = ["Entries", "FolderEntries", "RangeSource", "ZipEntries", "open_local"]
+__all__ = [
+    "Entries",
+    "FolderEntries",
+    "RangeSource",
+    "ZipEntries",
+    "open_local",
+]
 
 _LOCAL_HEADER = 30  # bytes of a zip local file header before the name (APPNOTE.TXT, 4.3.7)
 _EXTRA_FIELDS = 256  # bytes that we read on for those after it; longer ones cost a second read
-_METADATA = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+_ENCRYPTED = 0x1  # bit of the flags of an entry (4.4.4)
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError,
+    EOFError, OSError, OverflowError, MemoryError, IndexError,
+)  # fmt: skip
+"""What `zipfile` raises on damaged or unusual files."""
 
 
 class Entries(Protocol):
@@ -129,7 +142,7 @@ class ZipEntries:
         self._lock = threading.Lock()
         try:
             self._archive = zipfile.ZipFile(_Ranges(source))
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        except _ZIP_ERRORS as error:
             source.close()
             raise ZipstoreError(
                 f"{name} is not a whole zipstore ({error}): it was cut short, or is another "
@@ -155,7 +168,9 @@ class ZipEntries:
         """Return an entry whose checksum holds."""
         info = self._infos[key]
         if info.compress_type != zipfile.ZIP_STORED:  # another program packed it
-            return self._unpack(key)
+            return self._unpack(info, key)
+        if info.flag_bits & _ENCRYPTED:
+            raise ZipstoreError(self._damage(key, " (it is encrypted)"))
         begin, size = info.header_offset, info.file_size
         raw = self._range(begin, _LOCAL_HEADER + len(info.orig_filename) + _EXTRA_FIELDS + size)
         data_at = (
@@ -174,15 +189,20 @@ class ZipEntries:
         stop = min(start + size, self._source.size)  # a damaged directory may ask for any size
         return memoryview(self._source.read_range(start, max(start, stop)))
 
-    def _unpack(self, key: str) -> bytes:
+    def _unpack(self, info: zipfile.ZipInfo, key: str) -> bytes:
+        """Return an entry that another program packed, if it is as large as it says at most."""
+        if info.compress_type != zipfile.ZIP_DEFLATED:
+            raise ZipstoreError(self._damage(key, f" (packed with method {info.compress_type})"))
+        if info.file_size > largest_entry(key):
+            raise ZipstoreError(self._damage(key, f" (it would have {info.file_size} bytes)"))
         try:
-            with self._lock:
-                return self._archive.read(key)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+            with self._lock, self._archive.open(info) as file:
+                return file.read(info.file_size)  # without a size, all that comes is unpacked
+        except _ZIP_ERRORS as error:
             raise ZipstoreError(self._damage(key, f" ({error})")) from error
 
     def _damage(self, key: str, cause: str = "") -> str:
-        return f"{self.name} is damaged at entry {key!r}{cause}. Convert the scan again."
+        return f"{self.name} is damaged at entry {shown_key(key)}{cause}. Convert the scan again."
 
 
 class FolderEntries:
@@ -194,7 +214,7 @@ class FolderEntries:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name or str(path)
-        self._path = path
+        self._path, self._real = path, path.resolve()
         self._closed = False
 
     def __contains__(self, key: str) -> bool:
@@ -203,9 +223,10 @@ class FolderEntries:
     def keys(self) -> Iterator[str]:
         """Return the keys of all entries."""
         for path in self._path.rglob("*"):
-            is_hidden = path.name.startswith(".") and path.name not in _METADATA
-            if not is_hidden and _is_entry(path, self._path):
-                yield path.relative_to(self._path).as_posix()
+            is_hidden = path.name.startswith(".") and path.name not in METADATA
+            key = path.relative_to(self._path).as_posix()
+            if not is_hidden and is_key(key) and _is_entry(path, self._path):
+                yield key
 
     def close(self) -> None:
         """Read no more."""
@@ -215,20 +236,16 @@ class FolderEntries:
         """Return an entry."""
         if self._closed:
             raise ZipstoreError(closed(self.name))
+        if not is_key(key):
+            raise KeyError(key)
         path = self._path / key
         try:
-            if not is_key(key) or not path.exists():
-                raise KeyError(key)
-            if not lies_in(path, self._path):
-                raise ZipstoreError(
-                    f"{self.name}: its entry {key!r} is a link that leads out of the folder. Copy "
-                    "the folder again, with what the link leads to."
-                )
+            check_entry(self._real, key)
             with open_file(path) as file:
-                return file.read()
+                return file.read(largest_entry(key) + 1)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise KeyError(key) from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ZipstoreError(_unreadable(path, error)) from error
 
 
@@ -246,8 +263,8 @@ def closed(name: str) -> str:
     return f"{name} was closed; open it again."
 
 
-def _unreadable(path: Path, error: OSError) -> str:
-    return f"cannot read {path}: {error.strerror or error}."
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"cannot read {path}: {getattr(error, 'strerror', None) or error}."
 
 
 class _LocalFile:

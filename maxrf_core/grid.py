@@ -13,8 +13,10 @@ import numpy.typing as npt
 from scipy.stats import theilslopes
 
 from .errors import ParameterError
+from .schema import MAX_STEPS
 
 __all__ = [
+    "MAX_CELLS",
     "ORIENTATIONS",
     "Grid",
     "Orientation",
@@ -109,15 +111,25 @@ class Grid:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Grid:
-        """Return the grid that `to_dict` described."""
-        return cls(
-            x0=float(values["x0"]),
-            y0=float(values["y0"]),
-            dx=float(values["dx"]),
-            dy=float(values["dy"]),
-            height=int(values["height"]),
-            width=int(values["width"]),
-        )
+        """Return the grid that `to_dict` described.
+
+        Raises
+        ------
+        ValueError
+            If it is no grid: numbers are missing or not finite, a pitch is not above 0, or
+            there are no cells or more than `MAX_CELLS`.
+        """
+        names = ("x0", "y0", "dx", "dy", "height", "width")
+        numbers = [values.get(name) for name in names] if isinstance(values, dict) else [None]
+        is_grid = all(type(one) in (int, float) and abs(one) <= MAX_STEPS for one in numbers)
+        if not (
+            is_grid
+            and min(numbers[2:]) > 0
+            and all(one == int(one) for one in numbers[4:])
+            and numbers[4] * numbers[5] <= MAX_CELLS
+        ):
+            raise ValueError("it describes no grid")  # numbers of any length are not repeated
+        return cls(*map(float, numbers[:4]), *map(int, numbers[4:]))
 
 
 @dataclass(frozen=True)
@@ -277,7 +289,7 @@ def cube_flips(orientation: str, *, rows_flipped: bool, columns_flipped: bool) -
         If `orientation` is none of these.
     """
     if orientation not in ORIENTATIONS:
-        msg = f"orientation is {orientation!r}; expected 'motor', 'vendor' or 'image'."
+        msg = f"orientation is {orientation!r:.80}; expected 'motor', 'vendor' or 'image'."
         raise ParameterError(msg)
     if orientation == "vendor":
         return rows_flipped, columns_flipped

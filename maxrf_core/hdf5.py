@@ -6,6 +6,7 @@ HDF5 objects to as a sentence.
 
 from __future__ import annotations
 
+import math
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HDF5_ERRORS",
+    "MissingItemError",
+    "check_size",
     "compression",
     "decode",
     "open_hdf5",
+    "open_item",
     "plain",
     "read_attributes",
     "reason",
@@ -34,6 +38,12 @@ __all__ = [
 # library onto one of these. A TypeError is a type without a numpy equivalent, a MemoryError a
 # damaged shape.
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+
+MAX_CHUNK_BYTES = 2**29
+"""Of a chunk that is read, which HDF5 unpacks whole."""
+_ALWAYS_READ = 2**26  # bytes
+_MAX_RATIO = 10_000  # of values to their bytes in the file; deflate does not reach 1033
+_MAX_LINKS = 16  # one after the other, as HDF5 follows them
 
 # Filter numbers that HDF5 and h5py define: H5Zpublic.h and h5py/_hl/filters.py
 FILTER_NAMES = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset"}
@@ -79,6 +89,80 @@ def open_hdf5(filename: str | PathLike[str]) -> h5py.File:
         else:
             what = "cannot be opened as HDF5; copy it again from the scanner"
         raise CronoFileError(f"{name} {what} ({why}).") from error
+
+
+class MissingItemError(CronoFileError):
+    """A name is not in a file, which is no fault where it is optional."""
+
+
+def open_item(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset | h5py.Datatype:
+    """Return what a name stands for in the file itself, link by link.
+
+    A file from elsewhere may hold links to any file of this machine, which HDF5 would open, or to
+    themselves: those to other files are never followed.
+
+    Raises
+    ------
+    MissingItemError
+        If there is no such name.
+    CronoFileError
+        If a link leads to another file.
+    OSError, RuntimeError, ValueError, TypeError, KeyError
+        What HDF5 objects to.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    owner, links_left = file.id, _MAX_LINKS
+    while parts:
+        part = parts.pop(0).encode("utf-8", "surrogateescape")
+        is_group = isinstance(owner, h5py.h5g.GroupID | h5py.h5f.FileID)
+        if not is_group or not owner.links.exists(part):
+            break
+        kind = owner.links.get_info(part).type
+        if kind == h5py.h5l.TYPE_HARD:
+            owner = h5py.h5o.open(owner, part)
+        elif kind == h5py.h5l.TYPE_SOFT and links_left:
+            links_left -= 1
+            target = owner.links.get_val(part).decode("utf-8", "surrogateescape")
+            if target.startswith("/"):
+                owner = file.id
+            parts = [each for each in target.split("/") if each not in ("", ".")] + parts
+        elif kind == h5py.h5l.TYPE_SOFT:
+            break  # links in a circle
+        else:
+            raise CronoFileError(
+                f"{name} keeps its values in another file, which is not opened; save the scan as "
+                "one file."
+            )
+    else:
+        kinds = {h5py.h5i.DATASET: h5py.Dataset, h5py.h5i.DATATYPE: h5py.Datatype}
+        return kinds.get(h5py.h5i.get_type(owner), h5py.Group)(owner)
+    why = "" if links_left == _MAX_LINKS else ", its link leads nowhere"
+    raise MissingItemError(
+        f"{name} is missing{why}; expected a whole scan as the Crono program saves it."
+    )
+
+
+def check_size(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that declares far more than the file holds of it.
+
+    Raises
+    ------
+    CronoFileError
+        If its values, or a chunk of them, would fill the memory with what is not there.
+    """
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > max(_ALWAYS_READ, _MAX_RATIO * stored):
+        raise CronoFileError(
+            f"{printable(dataset.name)[1:]} declares {dataset.nbytes:,} bytes of shape "
+            f"{dataset.shape}, of which the file holds {stored:,}; copy the file again from the "
+            "scanner."
+        )
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if chunk > MAX_CHUNK_BYTES:
+        raise CronoFileError(
+            f"{printable(dataset.name)[1:]} has chunks {dataset.chunks} of {chunk:,} bytes; at "
+            f"most {MAX_CHUNK_BYTES:,} are read. Rewrite it in smaller ones with h5repack."
+        )
 
 
 def read_attributes(owner: h5py.HLObject, notes: list[str]) -> dict[str, Any]:

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.storage import ZipStore
 
 from .errors import CronoFileError
+from .foreign import checked_whole, open_group, told
 from .import_cube import ForeignCube
 from .schema import CUBE, ENERGIES
 
 __all__ = ["open_datastack"]
-
-Result = TypeVar("Result")
 
 _VALUES_AT_ONCE = 2**24
 _ADVICE = (
     "maxrf4u smooths its cubes unless told otherwise; convert the .rpl and .raw that it was made "
     "from, or a stack of counts as they were measured."
 )
-# A wrong checksum or end is a BadZipFile; a fault in the description of an array a ValueError,
-# KeyError or TypeError; one in a chunk what its codec raises, a RuntimeError mostly.
-_FAULTS = (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, RuntimeError)
 
 
 @contextmanager
@@ -48,13 +42,15 @@ def open_datastack(path: Path) -> Iterator[ForeignCube]:
     """
     if not path.is_file():
         raise CronoFileError(f"{path} does not exist; check the folder and the spelling.")
-    if not _told(path, lambda: zipfile.is_zipfile(path)):
-        raise CronoFileError(f"{path} is no zip, or cut short. Copy it again.")
-    with _told(path, lambda: ZipStore(path, mode="r", read_only=True)) as store:
-        root = _told(path, lambda: zarr.open_group(store, mode="r"))
+    with told(path, CronoFileError, "cannot be read as a .datastack"):
+        if not zipfile.is_zipfile(path):
+            raise CronoFileError(f"{path} is no zip, or cut short. Copy it again.")
+        root = open_group(path)
+    with root.store:
         cube = _newest(path, root, CUBE)
         if cube is None:
-            names = ", ".join(_told(path, lambda: sorted(root))) or "no array"
+            with told(path, CronoFileError, "cannot be read as a .datastack"):
+                names = ", ".join(sorted(root)) or "no array"
             raise CronoFileError(
                 f"{path} holds no {CUBE!r}, but {names}; expected a .datastack of maxrf4u."
             )
@@ -67,21 +63,12 @@ def open_datastack(path: Path) -> Iterator[ForeignCube]:
         yield ForeignCube(path, cube.shape, energies, lambda: _read(path, cube), _ADVICE)
 
 
-def _told(path: Path, read: Callable[[], Result]) -> Result:
-    """Return what a function reads, or raise with a sentence."""
-    try:
-        return read()
-    except _FAULTS as error:
-        raise CronoFileError(
-            f"{path} cannot be read as a .datastack: {error}. Copy it again, or write it anew."
-        ) from error
-
-
 def _newest(path: Path, root: zarr.Group, name: str) -> zarr.Array | None:
     """Return the version of an array with most underscores behind its name."""
-    arrays = _told(path, lambda: dict(root.arrays()))
-    versions = [found for found in arrays if found.rstrip("_") == name]
-    return arrays[max(versions, key=len)] if versions else None
+    with told(path, CronoFileError, "cannot be read as a .datastack"):
+        arrays = dict(root.arrays())
+        versions = [found for found in arrays if found.rstrip("_") == name]
+        return checked_whole(arrays[max(versions, key=len)]) if versions else None
 
 
 def _energies(path: Path, root: zarr.Group, size: int) -> npt.NDArray[np.float32] | None:
@@ -94,7 +81,8 @@ def _energies(path: Path, root: zarr.Group, size: int) -> npt.NDArray[np.float32
             f"{path}: {ENERGIES} has shape {array.shape} and dtype {array.dtype}; the cube has "
             f"{size} channels. Write the file anew."
         )
-    return _told(path, lambda: array[...]).astype(np.float32)
+    with told(path, CronoFileError, "cannot be read as a .datastack"), np.errstate(over="ignore"):
+        return array[...].astype(np.float32)
 
 
 def _read(path: Path, cube: zarr.Array) -> Iterator[tuple[int, npt.NDArray]]:
@@ -109,6 +97,7 @@ def _read(path: Path, cube: zarr.Array) -> Iterator[tuple[int, npt.NDArray]]:
     for top in range(0, height, tall):
         for left in range(0, width, broad):
             place = (slice(top, top + tall), slice(left, left + broad))
-            values = _told(path, lambda place=place: cube[place])
+            with told(path, CronoFileError, "cannot be read as a .datastack"):
+                values = cube[place]
             for number, row in enumerate(values, start=top):
                 yield number * width + left, row

@@ -24,9 +24,12 @@ import numpy.typing as npt
 from .errors import CronoFileError
 from .export_rpl import ENERGY_COMMENT
 from .import_cube import ForeignCube
+from .plain_text import printable
 
 __all__ = ["RplHeader", "open_rpl", "other_half", "read_rpl"]
 
+_MAX_HEADER, _MAX_VALUE = 2**20, 500
+"""Letters that are read of a header, and of a value in it: energies may be a polynomial."""
 _VALUES_AT_ONCE = 2**24
 _ADVICE = "export the counts as they were measured."
 logger = logging.getLogger(__name__)
@@ -101,7 +104,8 @@ def read_rpl(path: Path) -> RplHeader:
         If it cannot be read or does not describe a cube. All faults are named at once.
     """
     try:
-        text = path.read_text(encoding="latin-1")
+        with path.open(encoding="latin-1") as file:
+            text = file.read(_MAX_HEADER)
     except FileNotFoundError as error:
         raise CronoFileError(
             f"{path} does not exist; the header has to lie beside its .raw."
@@ -208,7 +212,7 @@ def _values(text: str) -> dict[str, str]:
         parts = line.split(None, 1)
         if len(parts) == 2 and (not line.startswith(";") or parts[0] == ENERGY_COMMENT):
             value = parts[1] if line.startswith(";") else parts[1].partition(";")[0]
-            values[parts[0].lower()] = value.strip()
+            values[parts[0].lower()] = printable(value.strip()[:_MAX_VALUE])
     return values
 
 

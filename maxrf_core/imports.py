@@ -20,7 +20,7 @@ from . import schema
 from .conversion import convert_crono
 from .errors import ConversionCancelled, CronoFileError, OutputError, ParameterError
 from .failsafe_hdf5 import new_hdf5
-from .grid import Orientation
+from .grid import MAX_CELLS, Orientation
 from .import_cube import ForeignCube
 from .import_datastack import open_datastack
 from .import_rpl import open_rpl
@@ -174,6 +174,10 @@ def _describe(
     """
     before = file_stamp(cube.path)
     height, width, bins = cube.shape
+    if height * width > MAX_CELLS:
+        raise CronoFileError(
+            f"{cube.path} has {height} x {width} cells; at most {MAX_CELLS:,} are possible."
+        )
     if height * width == 1:
         raise CronoFileError(f"{cube.path} has a single cell; expected a map of two or more.")
     row, column = np.divmod(np.arange(height * width), width)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
-import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,10 +14,10 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.storage import LocalStore, ZipStore
 
 from .contents import stored_arrays
 from .errors import ZipstoreError
+from .foreign import checked_array, checked_whole, members, open_group, told
 from .location import is_url
 from .plain_text import printable
 from .scan import Scan, open_scan
@@ -27,17 +27,18 @@ from .store import StoreReader
 __all__ = ["format_tree", "get_array", "tree"]
 
 
-def _open_group(path: Path) -> zarr.Group:
+@contextmanager
+def _opened(path: Path) -> Iterator[zarr.Group]:
+    """Yield the root of another program's store, whose faults become sentences."""
     if not path.exists():
         msg = f"there is no zarr zip {path}. Check the name; maxrf convert SCAN.HDF5 makes one."
         raise ZipstoreError(msg)
-    try:
-        if path.is_dir():
-            return zarr.open_group(LocalStore(path, read_only=True), mode="r")
-        return zarr.open_group(ZipStore(path, mode="r", read_only=True), mode="r")
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
-        msg = f"{path} is not a whole zarr zip ({error}). Convert the scan again."
-        raise ZipstoreError(msg) from error
+    with told(path, ZipstoreError, "is not a whole zarr zip"):
+        group = open_group(path)
+        try:
+            yield group
+        finally:
+            group.store.close()
 
 
 def _open_own(location: str | os.PathLike[str]) -> StoreReader | None:
@@ -122,19 +123,31 @@ def get_array(
 
 def _foreign_array(path: Path, datapath: str, *, compute: bool) -> npt.NDArray | da.Array:
     """Return an array that another program wrote."""
-    group = _open_group(path)
-    try:
-        found = group.get(datapath)
-    except ValueError:  # no name at all, such as "../x"
-        found = None
+    with _opened(path) as group:
+        try:
+            found = group.get(datapath)
+        except ValueError:  # no name at all, such as "../x"
+            found = None
+        if isinstance(found, zarr.Array) and compute:
+            return checked_whole(found)[...]
     if not isinstance(found, zarr.Array):
-        group.store.close()
         raise _no_array(path, datapath)
-    if compute:
-        values = found[...]
-        group.store.close()
-        return values
-    return da.from_array(found, chunks=found.chunks, inline_array=True)
+    with told(path, ZipstoreError, "is not a whole zarr zip"):
+        again = checked_array(open_group(path)[datapath])
+        values = _Told(path, again)
+        return da.from_array(values, chunks=again.chunks, inline_array=True, asarray=False)
+
+
+class _Told:
+    """Another program's array as dask reads it, whose faults become sentences."""
+
+    def __init__(self, path: Path, array: zarr.Array) -> None:
+        self._path, self._array = path, array
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, place: tuple[slice, ...]) -> npt.NDArray:
+        with told(self._path, ZipstoreError, "is not a whole zarr zip"):
+            return np.asarray(self._array[place])
 
 
 def _no_array(location: str | os.PathLike[str], datapath: str) -> ZipstoreError:
@@ -199,13 +212,11 @@ def _arrays(location: str | os.PathLike[str]) -> tuple[str, list[tuple[str, str,
 
 
 def _foreign_arrays(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
-    group = _open_group(path)
-    found = [
-        (name, f"{member.shape} {member.dtype}", _details(member.chunks, dict(member.attrs)))
-        for name, member in group.members(max_depth=None)
-        if isinstance(member, zarr.Array)
-    ]
-    group.store.close()
+    with _opened(path) as group:
+        found = [
+            (name, f"{member.shape} {member.dtype}", _details(member.chunks, dict(member.attrs)))
+            for name, member in members(group).items()
+        ]
     return path.name, found
 
 

@@ -240,7 +240,7 @@ def check_method(method: str) -> str:
     """
     if method not in METHODS:
         names = ", ".join(repr(name) for name in METHODS)
-        msg = f"interpolation method is {method!r}; expected one of {names}."
+        msg = f"interpolation method is {method!r:.80}; expected one of {names}."
         raise ParameterError(msg)
     return method
 

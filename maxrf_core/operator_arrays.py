@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,6 +18,7 @@ from .errors import ZipstoreError
 from .interpolation import Operator, Recipe
 from .layout import CUMULATIVE_CODEC, ArrayLayout, ChunkSink, ChunkSource
 from .parallel import in_order, in_parallel, thread_count
+from .scan_arrays import require_layout
 from .schema import OPERATOR_GROUP
 from .store import StoreReader
 from .unfinished import told
@@ -131,23 +133,37 @@ def read_operator(
         If its arrays make no matrix.
     """
     name = f"{OPERATOR_GROUP}/{method}"
-    try:
-        parameters = source.layout(f"{name}/indptr").attributes["parameters"]
-        indptr, indices, weights = (
-            _read_whole(source, f"{name}/{part}") for part in ("indptr", "indices", "weights")
+    cells = shape[0] * shape[1]
+    bounds = require_layout(source, f"{name}/indptr", (cells + 1,), "iu")
+    entries = require_layout(source, f"{name}/indices", (None,), "iu").shape
+    require_layout(source, f"{name}/weights", entries, "float32")
+    indptr, indices, weights = (
+        _read_whole(source, f"{name}/{part}") for part in ("indptr", "indices", "weights")
+    )
+    is_matrix = indptr[0] == 0 and indptr[-1] == entries[0] and (indptr[1:] >= indptr[:-1]).all()
+    # compiled loops look neither right nor left of what they are told to read
+    if not is_matrix or (entries[0] and (indices.min() < 0 or indices.max() >= n_spectra)):
+        msg = (
+            f"the operator {method!r} is damaged: its {entries[0]} weights are not those of "
+            f"{cells} cells and {n_spectra} spectra. Convert the scan again."
         )
-        matrix = csr_array((weights, indices, indptr), (shape[0] * shape[1], n_spectra))
-    except (KeyError, ValueError) as error:
-        msg = f"the operator {method!r} is damaged ({error!r}). Convert the scan again."
-        raise ZipstoreError(msg) from error
+        raise ZipstoreError(msg)
+    parameters = bounds.attributes.get("parameters")
+    if not isinstance(parameters, dict):
+        msg = f"the operator {method!r} is damaged: it has no parameters. Convert the scan again."
+        raise ZipstoreError(msg)
+    matrix = csr_array((weights, indices, indptr), (cells, n_spectra))
     return Operator(method, shape, matrix, parameters)
 
 
 def _read_whole(source: ChunkSource, name: str) -> npt.NDArray:
     """Return an array of one dimension, its chunks read side by side."""
     layout = source.layout(name)
+    count = math.prod(layout.chunk_counts)
+    if count > 1:
+        source.read_chunk(name, (count - 1,))  # what claims more than it holds takes no memory
     values = np.empty(layout.shape, dtype=layout.dtype)
-    in_parallel(partial(_read_part, source, name, layout, values), range(*layout.chunk_counts))
+    in_parallel(partial(_read_part, source, name, layout, values), range(count))
     return values
 
 

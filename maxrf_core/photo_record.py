@@ -169,12 +169,13 @@ def _record(value: Any) -> PhotoRecord | None:
         return None
     if not (_is_numbers(size, 2) and all(isinstance(v, int) and v > 0 for v in size)):
         return None
-    if value.get("kind") not in FEWEST_PAIRS or not isinstance(points, list):
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in FEWEST_PAIRS or not isinstance(points, list):
         return None
     if len(points) > MAX_PAIRS or not all(_is_numbers(point, 4) for point in points):
         return None
     pairs = tuple(tuple(float(v) for v in point) for point in points)
-    return PhotoRecord(name, (size[0], size[1]), value["kind"], pairs)
+    return PhotoRecord(name, (size[0], size[1]), kind, pairs)
 
 
 def _is_plain_name(name: str) -> bool:

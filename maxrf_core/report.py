@@ -175,6 +175,8 @@ def _value_summary(dataset: h5py.Dataset) -> str:
     try:
         if dataset.nbytes > LARGE:
             return _sample_summary(dataset) if kind != "S" else "text, not read"
+        if math.prod(dataset.chunks or ()) * dataset.dtype.itemsize > READ_BUDGET:
+            return f"not read, its chunks are {dataset.chunks}"
         values = dataset[...]
     except HDF5_ERRORS as error:
         return f"cannot be read: {reason(error)}"

@@ -71,3 +71,6 @@ OPERATOR_GROUP = "operator"
 
 CHANNELS_PER_GROUP = 16
 """Channels in a chunk of the by-channel counts, and between two cumulative rows."""
+
+MAX_STEPS = 1e12
+"""Motor steps: no stage goes so far, and squares of distances stay finite."""

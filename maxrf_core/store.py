@@ -7,7 +7,7 @@ own `ZipStore` reads the same file, as does any other zarr.
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .entries import Entries, open_local
 from .errors import ZipstoreError
-from .layout import ArrayLayout, chunk_key, read_layout
+from .layout import ArrayLayout, chunk_key, read_layout, read_object, shortened
 from .location import is_url
 from .remote import open_remote
 from .schema import INTERCHANGE_ARRAYS, SCHEMA_NAME, SCHEMA_VERSION, UPGRADE
@@ -89,8 +89,10 @@ class StoreReader:
         target = self.location if self.path is not None else "SCAN.zipstore"
         advice = f"Convert the scan again: maxrf convert SCAN.HDF5 --output {target} --overwrite"
         try:
-            attributes = json.loads(bytes(self._entries.read(".zattrs")))
-            name, version = attributes["schema"], int(attributes["schema_version"])
+            attributes = read_object(self._entries.read(".zattrs"))
+            name, version = attributes["schema"], attributes["schema_version"]
+            if type(version) is not int:
+                raise TypeError(f"the version is {shortened(version)}")  # noqa: TRY301
         except (KeyError, ValueError, TypeError) as error:
             if self._is_of_cronomaxrf():
                 raise ZipstoreError(
@@ -111,8 +113,8 @@ class StoreReader:
             )
         if name != SCHEMA_NAME or version < 1:
             msg = (
-                f"{self.name} has schema {name!r} version {version}; this program reads "
-                f"{SCHEMA_NAME!r} version 1 to {SCHEMA_VERSION}. {advice}"
+                f"{self.name} has schema {shortened(name)} version {shortened(version)}; this "
+                f"program reads {SCHEMA_NAME!r} version 1 to {SCHEMA_VERSION}. {advice}"
             )
             raise ZipstoreError(msg)
         return attributes
@@ -150,7 +152,7 @@ class StoreReader:
                 attributes = None
             try:
                 self._layouts[name] = read_layout(array, attributes)
-            except (ValueError, KeyError, TypeError) as error:
+            except ValueError as error:
                 msg = f"{self.name}: the description of array {name!r} is damaged ({error})."
                 raise ZipstoreError(msg) from error
         return self._layouts[name]
@@ -165,7 +167,7 @@ class StoreReader:
         """
         try:
             return self.layout(name).decode(self._read(chunk_key(name, index)), index)
-        except (ValueError, RuntimeError) as error:
+        except ValueError as error:
             msg = f"{self.name}: chunk {index} of {name!r} is damaged ({error})."
             raise ZipstoreError(msg) from error
 
@@ -178,8 +180,17 @@ class StoreReader:
             If a chunk is missing or damaged.
         """
         layout = self.layout(name)
-        values = np.zeros(layout.shape, dtype=layout.dtype)
-        for index in np.ndindex(*(layout.chunk_counts if values.size else (0,))):
+        if math.prod(layout.shape) == 0:
+            return np.zeros(layout.shape, dtype=layout.dtype)
+        last = tuple(count - 1 for count in layout.chunk_counts)
+        if any(last) and chunk_key(name, last) not in self._entries:
+            raise ZipstoreError(self._missing(chunk_key(name, last)))  # before it takes memory
+        try:
+            values = np.zeros(layout.shape, dtype=layout.dtype)
+        except MemoryError as error:
+            msg = f"{self.name}: array {name!r} of shape {layout.shape} does not fit into memory."
+            raise ZipstoreError(msg) from error
+        for index in np.ndindex(*layout.chunk_counts):
             place = tuple(
                 slice(i * step, (i + 1) * step)
                 for i, step in zip(index, layout.chunks, strict=True)
@@ -191,5 +202,7 @@ class StoreReader:
         try:
             return self._entries.read(key)
         except KeyError as error:
-            msg = f"{self.name} has no entry {key!r}; it is incomplete. Convert the scan again."
-            raise ZipstoreError(msg) from error
+            raise ZipstoreError(self._missing(key)) from error
+
+    def _missing(self, key: str) -> str:
+        return f"{self.name} has no entry {key!r}; it is incomplete. Convert the scan again."

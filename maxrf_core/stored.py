@@ -13,24 +13,33 @@ import numpy as np
 import numpy.typing as npt
 
 from .calibration import recalibrated
-from .crono import Roi
 from .errors import MaxrfError, ZipstoreError
 from .grid import Grid, cube_flips
 from .interpolation import Operator, Raster, build_operator, check_method
 from .lag import Lag, check_lag, corrected_positions, estimate_lag
+from .layout import shortened
 from .operator_arrays import has_operator, read_operator
+from .scan_arrays import (
+    check_tables,
+    read_energies,
+    read_numbers,
+    read_positions,
+    read_rois,
+    read_selected,
+    require_layout,
+    usable_metadata,
+)
 from .schema import (
-    ENERGIES,
     MAX_COUNTS,
     MAX_SMOOTHED,
+    OPERATOR_GROUP,
     POSITIONS,
-    ROI_ENERGIES,
-    SELECTED,
     SPECTRA_LIVE_TIMES,
     SPECTRA_REAL_TIMES,
     TOTAL_COUNTS,
 )
 from .sidecar import read_sidecar
+from .smoothing import check_sigma
 from .store import StoreReader
 from .table import DEFAULT_CACHE_BYTES, CountsTable, signal_channel
 
@@ -53,53 +62,68 @@ class StoredScan:
         except MaxrfError:
             self._reader.close()
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             self._reader.close()
-            msg = f"{self.name}: the description of the scan is damaged ({error!r})."
+            msg = f"{self.name}: the description of the scan is damaged ({shortened(error)})."
             raise ZipstoreError(msg) from error
 
     def _load(self, cache_bytes: int) -> None:
         reader = self._reader
-        attributes = reader.attributes
-        self.metadata: dict[str, Any] = attributes["metadata"]
-        self.parameters: dict[str, Any] = attributes["parameters"]
-        self.source: dict[str, Any] = attributes["source"]
-        self.grid = Grid.from_dict(attributes["grid"])
-        vendor = Grid.from_dict(attributes["vendor_grid"])
-        self.pitch = (vendor.dx, vendor.dy)
-        self.cube_flips = cube_flips(
-            self.parameters["orientation"],
-            rows_flipped=attributes["vendor_grid"]["rows_flipped"],
-            columns_flipped=attributes["vendor_grid"]["columns_flipped"],
-        )
-        self.method = check_method(self.parameters["method"])
-        self.conversion_sigma = float(self.parameters["sigma"])
-        self.file_energies = _read_only(reader.read_array(ENERGIES))
+        self._describe(reader.attributes)
+        self.n_spectra, self.n_channels = n, c = check_tables(reader)
+        self.file_energies = _read_only(read_energies(reader, c))
         self.calibration = self._read_calibration()
         self.energies = self.file_energies
         if self.calibration is not None:
             self.energies = _read_only(recalibrated(len(self.energies), **self.calibration))
-        self.lag_corrected = float(reader.layout(POSITIONS).attributes.get("lag_corrected", 0.0))
-        self.positions = _read_only(reader.read_array(POSITIONS)[:, :2].astype(np.float64))
-        self.selected_index = _read_only(reader.read_array(SELECTED))
-        self.total_spectrum = _read_only(reader.read_array(TOTAL_COUNTS))
-        self.max_counts = _read_only(reader.read_array(MAX_COUNTS))
-        self.max_smoothed = _read_only(reader.read_array(MAX_SMOOTHED))
+        self.positions = _read_only(read_positions(reader, n))
+        self._read_lags(reader.layout(POSITIONS).attributes)
+        self.selected_index = _read_only(read_selected(reader, self._vendor.shape, n))
+        self.total_spectrum = _read_only(read_numbers(reader, TOTAL_COUNTS, (c,), "iu"))
+        self.max_counts = _read_only(read_numbers(reader, MAX_COUNTS, (c,), "iu"))
+        self.max_smoothed = _read_only(read_numbers(reader, MAX_SMOOTHED, (c,), "f"))
         self.live_times = None
         if SPECTRA_LIVE_TIMES in reader:
-            self.live_times = _read_only(reader.read_array(SPECTRA_LIVE_TIMES))
-        names = reader.layout(ROI_ENERGIES).attributes["names"]
-        self.rois = tuple(
-            Roi(str(name), float(low), float(high))
-            for name, (low, high) in zip(names, reader.read_array(ROI_ENERGIES), strict=True)
-        )
+            self.live_times = _read_only(read_numbers(reader, SPECTRA_LIVE_TIMES, (n,), "f"))
+        self.rois = read_rois(reader)
+        if has_operator(reader, self.method):  # whose grid is then as large as it says
+            require_layout(
+                reader, f"{OPERATOR_GROUP}/{self.method}/indptr", (self.grid.size + 1,), "iu"
+            )
         self._table = CountsTable(reader, cache_bytes=cache_bytes)
-        self.n_spectra, self.n_channels = self._table.n_spectra, self._table.n_channels
         # Closes the file even when everybody only forgets the scan instead of closing it.
         # The table holds on to no scan, but lazy arrays hold on to the table.
         self._finalizer = weakref.finalize(self._table, reader.close)
         self._operators: dict[tuple[str, float], Operator] = {}
         self._operator_lock = threading.Lock()
+
+    def _describe(self, attributes: dict[str, Any]) -> None:
+        """Take what the root attributes say of the scan."""
+        parts = [attributes[name] for name in ("metadata", "parameters", "source")]
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("metadata, parameters and source have to be objects")
+        metadata, self.parameters, self.source = parts
+        self.metadata = usable_metadata(metadata)
+        if not isinstance(self.source["name"], str):
+            raise TypeError("the source's name is no text")
+        self.grid = Grid.from_dict(attributes["grid"])
+        self._vendor = vendor = Grid.from_dict(attributes["vendor_grid"])
+        self.pitch = (vendor.dx, vendor.dy)
+        self.cube_flips = cube_flips(
+            self.parameters["orientation"],
+            rows_flipped=bool(attributes["vendor_grid"]["rows_flipped"]),
+            columns_flipped=bool(attributes["vendor_grid"]["columns_flipped"]),
+        )
+        self.method = check_method(self.parameters["method"])
+        self.conversion_sigma = check_sigma(self.parameters["sigma"])
+        if not isinstance(self.conversion_sigma, float):
+            raise TypeError("sigma is an array; expected a number")
+
+    def _read_lags(self, attributes: dict[str, Any]) -> None:
+        """Take the lag that was corrected, and the one that the conversion found."""
+        self.lag_corrected = check_lag(attributes.get("lag_corrected", 0.0))
+        kept = attributes.get("lag")
+        self._kept_lag = None if kept is None else Lag.from_dict(kept)
 
     def _read_calibration(self) -> dict[str, Any] | None:
         """Return points and degree of a calibration kept beside the scan, if there is one."""
@@ -199,9 +223,8 @@ class StoredScan:
 
         Found by the conversion; for an older zipstore, when first asked for.
         """
-        kept = self._reader.layout(POSITIONS).attributes.get("lag")
-        if kept is not None:
-            return Lag.from_dict(kept)
+        if self._kept_lag is not None:
+            return self._kept_lag
         return estimate_lag(self.positions, self.pitch, self._band_counts())
 
     # --- energies -----------------------------------------------------------------------
@@ -224,7 +247,7 @@ class StoredScan:
         """
         if self.live_times is None or SPECTRA_REAL_TIMES not in self._reader:
             return None
-        real = self._reader.read_array(SPECTRA_REAL_TIMES)
+        real = read_numbers(self._reader, SPECTRA_REAL_TIMES, (self.n_spectra,), "f")
         live = np.divide(self.live_times, real, out=np.ones(self.n_spectra), where=real > 0)
         return _read_only(np.clip(1.0 - live, 0.0, 1.0))
 

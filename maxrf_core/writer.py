@@ -266,7 +266,7 @@ class ChunkDirectory(ArrayWriter):
     def _whole_entry(self, key: str) -> bytes:
         data = (self.folder / key).read_bytes()
         name, _, entry = key.rpartition("/")
-        if entry.startswith(".") or self._layouts[name].may_be_chunk(data[:16], len(data)):
+        if entry.startswith(".") or self._layouts[name].may_be_chunk(data[:18], len(data)):
             return data
         msg = f"{self.folder / key} is no whole chunk ({len(data)} bytes); start again."
         raise OutputError(msg)

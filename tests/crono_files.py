@@ -324,7 +324,7 @@ def _register_replacements() -> None:
         link = h5py.SoftLink("/gone")
         _broken_by(f"dangling-{leaf}", {name: link}, f"{name} is missing, its link leads nowhere")
         link = h5py.ExternalLink("gone.HDF5", "/gone")
-        _broken_by(f"gone-{leaf}", {name: link}, f"{name} is missing, its link leads nowhere")
+        _broken_by(f"gone-{leaf}", {name: link}, f"{name} keeps its values in another file")
 
     spectra, energies = counts(), layout()["XRF/EnergyVector"]
     steps, index = positions(), selected_index()

@@ -542,7 +542,7 @@ def test_a_bug_is_not_swallowed(monkeypatch):
     def broken(_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("maxrf_core.report.report", broken)
+    monkeypatch.setattr("maxrf_core.probe.report_apart", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["report", str(SCAN)])
 

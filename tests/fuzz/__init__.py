@@ -1,0 +1,1 @@
+"""Garbage for the readers, seeded: ``python -m tests.fuzz``."""
