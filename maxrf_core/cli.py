@@ -309,11 +309,12 @@ def _check(args: argparse.Namespace) -> int:
                 mended = mend(args.file, found, progress=report)
                 if mended:
                     found = check_zipstore(args.file, source=args.source, progress=report)
-    _tell(found, mended, repaired=args.repair, as_json=args.progress == "json")
+    can_repair = not (args.repair or is_url(args.file))
+    _tell(found, mended, can_repair=can_repair, as_json=args.progress == "json")
     return 0 if found.is_whole else 1
 
 
-def _tell(found: CheckReport, mended: Sequence[str], *, repaired: bool, as_json: bool) -> None:
+def _tell(found: CheckReport, mended: Sequence[str], *, can_repair: bool, as_json: bool) -> None:
     """Print what a check found: the result, and before it faults and notes, a line each."""
     if as_json:
         ends_as = "result" if found.is_whole else "error"
@@ -327,7 +328,7 @@ def _tell(found: CheckReport, mended: Sequence[str], *, repaired: bool, as_json:
     for note in found.notes:
         print(f"maxrf: note: {printable_lines(note)}", file=sys.stderr)
     _tell_faults(found, as_json=False)
-    if not (found.is_whole or repaired):
+    if can_repair and not found.is_whole:
         print("maxrf: note: --repair makes anew what can be derived.", file=sys.stderr)
     print(printable_lines(found.summary), file=sys.stdout if found.is_whole else sys.stderr)
 

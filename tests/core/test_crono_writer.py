@@ -132,7 +132,7 @@ def test_room_on_the_disk_is_taken_before_the_first_spectrum(tmp_path):
     taken = []
 
     def look(_done, _total):
-        (unfinished,) = tmp_path.iterdir()
+        (unfinished,) = tmp_path.glob(".scan.HDF5.*.part")
         taken.append(unfinished.stat().st_blocks * 512)
 
     simulate_crono(path, shape=(70, 37), n_channels=1024, progress=look)

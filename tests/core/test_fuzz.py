@@ -66,6 +66,7 @@ def test_what_goes_wrong_is_found(fuzz, bases, monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "CASE_SECONDS", 2.0)
     worker = tmp_path / "tests" / "fuzz" / "worker.py"
     worker.parent.mkdir(parents=True)
+    (worker.parent / "__init__.py").touch()  # else another one on Python's path goes before it
     worker.write_text(
         "import os, sys, time, json\n"
         "print(json.dumps({'at': 'ready'}), flush=True)\n"

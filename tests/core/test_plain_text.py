@@ -7,7 +7,6 @@ import csv
 import io
 import logging
 import os
-import pty
 import subprocess
 import sys
 import zipfile
@@ -145,6 +144,7 @@ def test_a_path_is_escaped_for_a_terminal_and_whole_for_a_program(tmp_path: Path
     piped = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert piped.stdout == f"{path}\n"
     path.unlink()
+    pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     try:
         subprocess.run(
