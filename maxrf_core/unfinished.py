@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from .errors import OutputError
+from .location import open_file
 
 __all__ = [
     "HiddenNames",
@@ -249,7 +250,7 @@ def _unlock(name: Path, lock: BinaryIO, *, keep: bool) -> None:
 def _is_held(lock: Path) -> bool:
     """Return whether somebody holds a lock. Nothing is made or changed."""
     try:
-        with lock.open("rb", buffering=0) as file:
+        with open_file(lock, buffering=0) as file:
             _lock(file)
     except OSError as error:
         return error.errno in _TAKEN and lock.exists()

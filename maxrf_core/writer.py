@@ -316,7 +316,7 @@ def _remove_chunks(target: Path) -> None:
     """Remove the chunks that a killed conversion on a cluster left: the zipstore is whole."""
     folder = _chunk_folder(target)
     with suppress(OSError):
-        if folder.is_dir():
+        if folder.is_dir() and not folder.is_symlink():
             lock = lock_path(folder / ".lock")
             if lock is not None:
                 _remove_folder(target, folder, lock)

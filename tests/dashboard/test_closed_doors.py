@@ -52,7 +52,7 @@ from maxrf_core.photo_record import kept_photo
 from maxrf_core.presets import read_preset, write_preset
 from maxrf_core.sidecar import read_sidecar, sidecar_path, write_sidecar
 from maxrf_core.store import StoreReader
-from maxrf_core.unfinished import lock_path, unique_name
+from maxrf_core.unfinished import HiddenNames, leftovers, lock_path
 
 T = TypeVar("T")
 
@@ -449,17 +449,34 @@ def test_names_known_beforehand_lead_no_write_elsewhere(
 
 
 @posix
+def test_a_pipe_among_what_is_left_stops_nobody(served: Path) -> None:
+    """`maxrf check` asks of each unfinished file whether somebody holds it."""
+    for name in (".letter.zipstore.partial", ".letter.zipstore.1-0123abcd.lock"):
+        os.mkfifo(served / name)
+    target = served / "letter.zipstore"
+    assert [left.held for left in in_time(lambda: leftovers(target))] == [False, False]
+    in_time(lambda: HiddenNames(target).close())
+
+
+@posix
 def test_a_folder_of_chunks_that_is_a_link_is_not_cleared(served: Path, private: Path) -> None:
     """What an earlier run left is removed before chunks are written: its folders, nobody's."""
-    from maxrf_core.writer import _claim_folder
+    from maxrf_core.writer import _claim_folder, _remove_chunks
 
     (private / "letters").mkdir()
     (served / ".letter.zipstore.chunks").symlink_to(private)
-    folder, lock = _claim_folder(served / "letter.zipstore")
+    _remove_chunks(served / "letter.zipstore")
+    assert not (private / ".lock").exists()
+    assert (served / ".letter.zipstore.chunks").is_symlink()
+    folder, lock, own = _claim_folder(served / "letter.zipstore")
     assert lock is None
+    assert own is not None
     assert folder.parent == served
+    assert folder.is_dir()
     assert not folder.is_symlink()
-    assert not list(private.glob(".lock"))
+    assert sorted(path.name for path in private.iterdir() if path.is_dir()) == ["letters"]
+    assert not (private / ".lock").exists()
+    own.close()
 
 
 @posix
@@ -669,7 +686,10 @@ def test_files_that_we_make_are_as_open_as_their_owner_wants(
     made = [sidecar_path(served / "letter.zipstore"), tmp_path / "view.json"]
     for path in (*made, tmp_path / "maps.csv", tmp_path / "made.zipstore"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640, path.name
-    names = {unique_name(served / "letter.zipstore", "part") for _ in range(100)}
+    names = set()
+    for _ in range(100):
+        with HiddenNames(served / "letter.zipstore") as hidden:
+            names.add(hidden.name(served / "letter.zipstore", "part"))
     assert len(names) == 100
     assert not list(served.glob(".*"))
 

@@ -595,7 +595,7 @@ def test_a_broken_file_beside_a_scan_is_a_card_with_its_sentence(
         await has_plots(session)
 
     visit(entries, scenario, {"scan": "one"})
-    assert "one could not be shown" in caplog.text
+    assert str(beside) in caplog.text, "what the page leaves out of its name"
 
 
 # --- addresses ------------------------------------------------------------------------------
