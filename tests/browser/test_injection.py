@@ -152,6 +152,38 @@ def address(server: Server, **values: str) -> str:
     return f"{server.url}?{urlencode(values)}"
 
 
+PLANTED = {
+    "handler": "<p onclick=ran(95)>x</p>",
+    "picture": "<img src=x>",
+    "link": "<a href='javascript:ran(95)'>x</a>",
+    "frame": "<iframe srcdoc=x></iframe>",
+    "object": "<object></object>",
+}
+
+
+def test_what_is_looked_for_would_be_found(visit: Visit, injected: Server) -> None:
+    """In a shadow root as in the page, and in what Bokeh draws: else the others prove nothing."""
+    page = visit.driver.page
+    visit.driver.open(address(injected, scan=HOSTILE))
+    visit.nothing_ran(HOSTILE)
+    plant = """(markup) => {
+      window.planted?.remove();
+      window.planted = document.body.appendChild(document.createElement("div"));
+      window.planted.attachShadow({mode: "open"}).innerHTML = markup;
+    }"""
+    for markup in PLANTED.values():
+        page.evaluate(plant, markup)
+        assert page.evaluate(FOUND)["wrong"] != [], markup
+    page.evaluate("() => window.planted.remove()")
+    for math in ("$$ran(95)$$", "\\(ran(95)\\)", "\\[ran(95)\\]"):
+        page.evaluate("(text) => probe.plot('map').title.setv({text}, {silent: true})", math)
+        assert page.evaluate(FOUND)["wrong"] == [f"math {math}"]
+    page.evaluate("() => probe.plot('map').title.setv({text: ''}, {silent: true})")
+    page.evaluate("() => { const img = new Image(); img.onerror = () => ran(95); img.src = ':'; }")
+    visit.driver.until(lambda: page.evaluate(FOUND)["runs"] == [95])
+    visit.driver.complaints.clear()  # of what was planted
+
+
 def test_the_catalogue_shows_names_and_faults_as_text(visit: Visit, injected: Server) -> None:
     """Each name of the corpus is one of a scan here, and most of them have a fault."""
     page = visit.driver.page
