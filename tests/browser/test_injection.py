@@ -21,6 +21,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from maxrf_core import convert_crono, open_scan, simulate_crono
+from maxrf_core.file_names import plain_name
 from maxrf_core.photo_record import keep_photo
 from maxrf_core.plain_text import printable
 from maxrf_core.presets import Preset, write_presets_beside
@@ -304,7 +305,7 @@ def test_regions_views_and_dialogs_show_names_as_text(
             with page.expect_download(timeout=60_000) as got:
                 link.click()
             assert got.value.failure() is None
-            visit.nothing_ran(f"Download {HOSTILE}-")
+            visit.nothing_ran(f"Download {plain_name(HOSTILE)}-")
         dialog.get_by_role("button", name="close", exact=True).click()
         dialog.wait_for(state="hidden")
     visit.nothing_ran(*names)
