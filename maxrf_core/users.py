@@ -62,7 +62,10 @@ def read_users(path: Path) -> dict[str, User]:
         ) from error
     try:
         users = {str(name): User(**user) for name, user in stored["users"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+        for user in users.values():
+            base64.b64decode(user.salt, validate=True)
+            base64.b64decode(user.key, validate=True)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ParameterError(f"{path} is no file of users. {advice}") from error
     for name, user in users.items():
         if user.role not in ROLES:

@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class Server:
-    """`panel serve dashboard` in a process of its own.
+    """The server of `maxrf serve` in a process of its own.
 
     Parameters
     ----------
@@ -34,13 +34,22 @@ class Server:
         Where it writes.
     warm : bool
         Whether it makes ready before the first visitor comes, as `maxrf serve` has it do.
+    program : sequence of str
+        What follows ``python -m``: ours with its doors closed, or Panel's own.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path, *, warm: bool = False) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        *,
+        warm: bool = False,
+        program: Sequence[str] = ("dashboard.server",),
+    ) -> None:
         self.port = free_port()
         self.log = log
         folder = str(Path(dashboard.__file__).parent)
-        command = [sys.executable, "-m", "panel", "serve", folder, "--port", str(self.port)]
+        command = [sys.executable, "-m", *program, folder, "--port", str(self.port)]
         command += ["--warm"] if warm else []
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
