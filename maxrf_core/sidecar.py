@@ -157,7 +157,9 @@ def _checked(path: Path, content: Any) -> dict[str, Any]:
             "scan without it."
         )
     if isinstance(version, bool) or version != SIDECAR_VERSION:
-        raise _refused(path, f"its version is {version!r}, this program reads {SIDECAR_VERSION}")
+        raise _refused(
+            path, f"its version is {version!r:.80}, this program reads {SIDECAR_VERSION}"
+        )
     if "calibration" in content and not _is_calibration(content["calibration"]):
         raise _refused(
             path,

@@ -45,7 +45,7 @@ from maxrf_core.imports import import_scan
 from maxrf_core.interchange import format_tree
 from maxrf_core.photo_record import kept_photo
 from maxrf_core.probe import probe_crono, report_apart
-from maxrf_core.sidecar import sidecar_path
+from maxrf_core.sidecar import read_sidecar, sidecar_path
 
 BOMB = 2**26
 """Bytes that a chunk becomes which should become a thousand."""
@@ -554,3 +554,12 @@ def test_a_kept_photo_of_any_kind_is_told(tmp_path):
     sidecar_path(scan).write_text(json.dumps({"version": 1, "photo": photo}))
     with pytest.raises(ParameterError, match="not as expected"):
         kept_photo(scan)
+
+
+def test_what_a_sidecar_says_is_not_repeated_at_length(tmp_path):
+    """Its version may be a text of any length."""
+    scan = tmp_path / "scan.zipstore"
+    sidecar_path(scan).write_text(json.dumps({"version": "x" * 10_000}))
+    with pytest.raises(ParameterError, match="its version is") as caught:
+        read_sidecar(scan)
+    assert len(str(caught.value)) < 1000
