@@ -63,7 +63,8 @@ def test_spoilt_files_work_or_end_in_a_sentence(fuzz, bases):
 def test_what_goes_wrong_is_found(fuzz, bases, monkeypatch, tmp_path):
     """A harness that finds nothing has to show that it can: a crash, a hang, an exception."""
     runner, cases = fuzz["runner"], fuzz["cases"]
-    monkeypatch.setattr(runner, "CASE_SECONDS", 2.0)
+    monkeypatch.setattr(runner, "CASE_SECONDS", 4.0)
+    monkeypatch.setattr(runner, "MOST_BYTES", 2**28)
     worker = tmp_path / "tests" / "fuzz" / "worker.py"
     worker.parent.mkdir(parents=True)
     (worker.parent / "__init__.py").touch()  # else another one on Python's path goes before it
@@ -78,7 +79,7 @@ def test_what_goes_wrong_is_found(fuzz, bases, monkeypatch, tmp_path):
         "    if number == '2':\n"
         "        time.sleep(60)\n"
         "    if number == '3':\n"
-        "        kept = b'x' * 3 * 2**30\n"
+        "        kept = b'x' * 2**29\n"
         "        time.sleep(60)\n"
         "    print(json.dumps({'outcome': 'works'}), flush=True)\n"
     )
@@ -89,5 +90,5 @@ def test_what_goes_wrong_is_found(fuzz, bases, monkeypatch, tmp_path):
         ("works", ""),
         ("finding", "crash"),
         ("finding", "hang"),
-        ("finding", "memory over 2 GiB"),
+        ("finding", "memory over 0.25 GiB"),
     ]
