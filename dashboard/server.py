@@ -24,6 +24,7 @@ from .login import UsersProvider
 from .logs import log_request, start_logging
 from .metrics import CACHE_BYTES, OPEN_SCANS, REFUSED, VISITS_NOW, as_text
 from .rights import is_here
+from .routes import close_routes
 from .settings import Settings, configure
 from .tuning import tune
 
@@ -96,6 +97,7 @@ class LabServe(Serve):
             )
         )
         tune()
+        close_routes()
         close_doors(args.max_visits)
         # Whoever has logged in does so again when the server was started anew.
         config.cookie_secret = config.cookie_secret or secrets.token_urlsafe(48)
