@@ -19,7 +19,7 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 
 from .logs import log_event
 from .metrics import REFUSED, VISITS
-from .rights import is_loopback
+from .rights import came_from_elsewhere, is_here
 
 __all__ = ["close_doors", "sessions_of", "with_policy"]
 
@@ -107,11 +107,8 @@ class _Door:
     current_user: Any
 
     def _introduce(self) -> None:
-        """Write onto the request what is known of who asks, for `rights`."""
-        origins = self.application.websocket_origins
-        self.request.maxrf_is_local = all(
-            is_loopback(origin.rsplit(":", 1)[0].strip("[]")) for origin in origins
-        )
+        """Write onto the request what is known of who asks: `rights` sees none of its headers."""
+        self.request.maxrf_is_here = is_here(self.request)
         self.request.maxrf_user = self.current_user
 
     @property
@@ -161,16 +158,21 @@ class SocketHandler(_Door, WSHandler):
         if self._finished:
             return
         self._introduce()
-        if self._is_full and not self._is_known:
+        if not self.request.maxrf_is_here:
+            # What a server in front hid of who asked for the page, the browser tells here.
+            for session in self._own_sessions:
+                came_from_elsewhere(session.document)
+        if self._is_full and not self._own_sessions:
             REFUSED.labels("full").inc()
             self.set_status(503)
             self.finish()
 
     @property
-    def _is_known(self) -> bool:
+    def _own_sessions(self) -> list[Any]:
+        """The session that the page was given, if this process has it."""
         names = self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")
-        known = {session.id for session in self.application_context.sessions}
-        return any(_session_id(name.strip()) in known for name in names)
+        asked = {_session_id(name.strip()) for name in names}
+        return [one for one in self.application_context.sessions if one.id in asked]
 
 
 def _session_id(token: str) -> str | None:

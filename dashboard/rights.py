@@ -7,16 +7,27 @@ notebook always; at a server whoever sits at its computer, or has logged in as a
 from __future__ import annotations
 
 import ipaddress
+import re
+import weakref
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import panel as pn
+from bokeh.document import Document
 
 from maxrf_core import MaxrfError
 
 from .settings import settings
 
-__all__ = ["NotAllowedError", "check_may_change", "is_here", "may_change", "why_not"]
+__all__ = [
+    "NotAllowedError",
+    "came_from_elsewhere",
+    "check_may_change",
+    "is_here",
+    "may_change",
+    "why_not",
+]
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 """Headers of a request that came through another server: whoever asks is not at this computer."""
@@ -38,7 +49,19 @@ def may_change() -> bool:
         return True
     if decided.has_login:
         return getattr(request, "maxrf_user", None) in decided.owners
-    return is_here(request)
+    if pn.state.curdoc in _from_elsewhere:
+        return False
+    # Our server looks at the request itself; of Panel's own, the page has all headers.
+    seen = getattr(request, "maxrf_is_here", None)
+    return is_here(request) if seen is None else seen
+
+
+_from_elsewhere: weakref.WeakSet[Document] = weakref.WeakSet()
+
+
+def came_from_elsewhere(document: Document) -> None:
+    """Note that a page is shown by a browser of another computer."""
+    _from_elsewhere.add(document)
 
 
 def is_here(request: Any) -> bool:
@@ -47,22 +70,25 @@ def is_here(request: Any) -> bool:
     Parameters
     ----------
     request : HTTPServerRequest
-        With its peer's address and its headers. What the server knows of the names under which
-        it is reached, it adds as ``maxrf_is_local``.
+        With its peer's address and its headers. Of a socket, the browser tells in ``Origin``
+        where it has the page from, which no server in front changes.
     """
     headers: Mapping[str, str] = {key.lower(): text for key, text in request.headers.items()}
-    if not getattr(request, "maxrf_is_local", True) or headers.keys() & set(_FORWARDED):
+    if headers.keys() & set(_FORWARDED):
         return False
-    host = headers.get("host", "").rsplit(":", 1)[0].strip("[]")
-    return is_loopback(host) and is_loopback(getattr(request, "remote_ip", None) or "")
+    names = [headers.get("host", ""), getattr(request, "remote_ip", None) or ""]
+    if "origin" in headers:
+        names.append(urlsplit(headers["origin"]).netloc)
+    return all(map(_is_loopback, names))
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a name or an address stands for the computer itself."""
-    if host == "localhost":
+def _is_loopback(host: str) -> bool:
+    """Return whether a name or an address, with a port or without, is the computer itself."""
+    name = host if host.count(":") > 1 and "]" not in host else re.sub(r":\d*$", "", host)
+    if name == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return False
 

@@ -78,6 +78,9 @@ def test_whoever_sits_at_the_computer_is_here(remote_ip: str, host: str) -> None
         request(Forwarded="for=127.0.0.1"),
         request(X_FORWARDED_HOST="localhost"),
         request(Via="1.1 nginx"),
+        request(Origin="https://xrf.example.org"),
+        request(Origin="http://localhost.example.org:5006"),
+        request(Origin="null"),
     ],
 )
 def test_nobody_else_is_here(asked: HTTPServerRequest) -> None:
@@ -85,11 +88,10 @@ def test_nobody_else_is_here(asked: HTTPServerRequest) -> None:
     assert not rights.is_here(asked)
 
 
-def test_nobody_is_here_at_a_server_that_others_reach_by_its_name() -> None:
-    """A server in front of it may hide all that tells it from a browser."""
-    asked = request()
-    asked.maxrf_is_local = False
-    assert not rights.is_here(asked)
+def test_a_socket_of_this_computers_browser_is_here() -> None:
+    """It tells where the page is from."""
+    for origin in ("http://localhost:5006", "http://127.0.0.1:5006", "http://[::1]:5006"):
+        assert rights.is_here(request(Origin=origin))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import base64
 import http.client
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -255,6 +256,23 @@ def opened(lab: Lab, token: str, origin: str | None = None) -> bool:
     return run(play)
 
 
+def pulled(lab: Lab, token: str) -> str:
+    """Return what a browser gets for a page's key: its document as JSON."""
+
+    async def play() -> str:
+        made = await socket_of(lab, token)
+        for part in ({"msgid": "1", "msgtype": "PULL-DOC-REQ"}, {}, {}):
+            await made.write_message(json.dumps(part))
+        while '"PULL-DOC-REPLY"' not in str(await made.read_message()):
+            pass
+        await made.read_message()
+        document = await made.read_message()
+        await leave(made)
+        return str(document)
+
+    return run(play)
+
+
 def test_a_page_opens_with_its_own_key_only(lab: Lab) -> None:
     """And only in a browser that has the page from here."""
     token = lab.get("/dashboard").token
@@ -265,6 +283,40 @@ def test_a_page_opens_with_its_own_key_only(lab: Lab) -> None:
     assert not opened(lab, forged)
     assert not opened(lab, token[:-4] + "AAAA")
     assert not opened(lab, "nonsense")
+
+
+# --- who may change something -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unconverted(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server of a scan that is not converted; others reach it by a name."""
+    folder = tmp_path_factory.mktemp("unconverted")
+    shutil.copy(data_folder / "crono-12x9.HDF5", folder / "scan.HDF5")
+    origins = ("--allow-websocket-origin", "lab", "--allow-websocket-origin")
+    running = Lab(folder / "log", *origins, "localhost", "--args", str(folder))
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize(
+    ("headers", "may"),
+    [
+        ({}, True),
+        ({"Host": "localhost:80"}, True),
+        ({"Host": "lab"}, False),
+        ({"X_Forwarded_For": "10.0.0.1"}, False),
+        ({"X_Real_IP": "127.0.0.1"}, False),
+        ({"Via": "1.1 nginx"}, False),
+    ],
+)
+def test_converting_is_for_who_sits_at_the_computer(
+    unconverted: Lab, headers: dict[str, str], may: bool
+) -> None:
+    """The page keeps no headers of its request, but who asked was looked at."""
+    page = pulled(unconverted, unconverted.get("/dashboard", **headers).token)
+    assert "not converted yet" in page
+    assert ("own computer can change anything" in page) is not may
 
 
 # --- how it is ----------------------------------------------------------------------------
