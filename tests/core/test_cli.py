@@ -23,6 +23,7 @@ import pytest
 import maxrf_core
 from maxrf_core import cli, conversion, demo, open_scan, store
 from maxrf_core.arguments import build_parser
+from maxrf_core.cli_server import dashboard_folder
 from maxrf_core.errors import ConversionCancelled, OutputError
 from maxrf_core.grid import ORIENTATIONS
 from maxrf_core.interpolation import METHODS
@@ -712,8 +713,7 @@ def test_serve_without_the_page_installed_says_so(monkeypatch, served, capsys):
 def page(tmp_path):
     """Return a page that shows where it is and its arguments, and a working folder with another."""
     folder = tmp_path / "packages" / "dashboard"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").touch()
+    shutil.copytree(dashboard_folder(), folder)  # its server is the real one
     (folder / "main.py").write_text(
         "import sys\nfrom bokeh.io import curdoc\nimport dashboard\n"
         "curdoc().title = ' '.join([dashboard.__file__, *sys.argv[1:]])\n"
