@@ -61,6 +61,8 @@ def test_every_dialog_can_be_read_and_named(driver: Driver, server: Server, pape
     """With what it shows when it has its answer."""
     open_on(driver, server, paper, "explore")
     page = driver.page
+    # The lower sections come after the others, and lay the sidebar out anew.
+    page.get_by_role("button", name=re.compile("^Energy calibration")).wait_for()
     for name in DIALOGS:
         page.get_by_role("button", name=re.compile(f"^{name}")).first.click()
         dialog = page.get_by_role("dialog")
