@@ -21,7 +21,7 @@ from .logs import log_event
 from .metrics import REFUSED, VISITS
 from .rights import came_from_elsewhere, is_here
 
-__all__ = ["close_doors", "sessions_of", "with_policy"]
+__all__ = ["DEFAULT_MOST_VISITS", "close_doors", "sessions_of", "with_policy"]
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from tornado.web import RequestHandler
 from maxrf_core import MaxrfError
 from maxrf_core.users import read_users
 
-from .doors import close_doors, sessions_of
+from .doors import DEFAULT_MOST_VISITS, close_doors, sessions_of
 from .login import UsersProvider
 from .logs import log_request, start_logging
 from .metrics import CACHE_BYTES, OPEN_SCANS, REFUSED, VISITS_NOW, as_text
@@ -80,7 +80,10 @@ class LabServe(Serve):
         ("--owner", Argument(action="append", default=[], help="user who may change something")),
         ("--read-only", Argument(action="store_true", help="nobody may change anything")),
         ("--everyone-may-change", Argument(action="store_true", help="all visitors may")),
-        ("--max-visits", Argument(type=int, default=100, help="pages at once in a process")),
+        (
+            "--max-visits",
+            Argument(type=int, default=DEFAULT_MOST_VISITS, help="pages at once in a process"),
+        ),
         ("--open-metrics", Argument(action="store_true", help="/metrics is for everybody")),
     )
 
